@@ -1,0 +1,74 @@
+// Conversion of arguments and errors between JavaScript and C++.
+#include "napi/convert.h"
+
+#include <cmath>
+#include <cstring>
+#include <string>
+
+namespace vtkit::napi {
+
+namespace {
+
+/** The name of an errno. Not strerrorname_np: glibc 2.32 is newer than what the prebuilt binary runs on. */
+std::string errnoName(int error) {
+  switch (error) {
+#define NAME(e) \
+  case e:       \
+    return #e;
+    NAME(EPERM) NAME(ENOENT) NAME(EINTR) NAME(EIO) NAME(ENXIO) NAME(E2BIG) NAME(EBADF) NAME(EAGAIN) NAME(ENOMEM)
+    NAME(EACCES) NAME(EFAULT) NAME(EBUSY) NAME(EEXIST) NAME(ENODEV) NAME(ENOTDIR) NAME(EISDIR) NAME(EINVAL)
+    NAME(ENFILE) NAME(EMFILE) NAME(ENOTTY) NAME(EFBIG) NAME(ENOSPC) NAME(ESPIPE) NAME(EROFS) NAME(ERANGE)
+    NAME(ENOSYS) NAME(EOPNOTSUPP) NAME(EOVERFLOW) NAME(EBADFD) NAME(ESRCH) NAME(ETIMEDOUT) NAME(EPIPE)
+#undef NAME
+    default:
+      return "E" + std::to_string(error);
+  }
+}
+
+}  // namespace
+
+Napi::Error toJs(Napi::Env env, const os::SystemError& error) {
+  const std::string code = errnoName(error.error);
+  std::string message = code + ": " + std::strerror(error.error) + ", " + error.operation;
+  if (!error.path.empty()) message += " '" + error.path + "'";
+  Napi::Error result = Napi::Error::New(env, message);
+  Napi::Object value = result.Value();
+  value.Set("code", code);
+  value.Set("errno", -error.error);
+  value.Set("syscall", error.operation.rfind("KVM_", 0) == 0 ? "ioctl" : error.operation);
+  value.Set("operation", error.operation);
+  if (!error.path.empty()) value.Set("path", error.path);
+  return result;
+}
+
+uint64_t toUint64(const Napi::Value& value, const char* name) {
+  const std::string subject(name);
+  if (value.IsBigInt()) {
+    bool lossless = false;
+    const uint64_t result = value.As<Napi::BigInt>().Uint64Value(&lossless);
+    if (!lossless) throw Napi::RangeError::New(value.Env(), subject + " must be between 0 and 2^64-1");
+    return result;
+  }
+  if (!value.IsNumber()) throw Napi::TypeError::New(value.Env(), subject + " must be a number or a bigint");
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (!(number >= 0 && number <= 9007199254740991.0) || std::floor(number) != number) {
+    throw Napi::RangeError::New(value.Env(), subject + " must be a whole number between 0 and 2^53-1, or a bigint");
+  }
+  return static_cast<uint64_t>(number);
+}
+
+uint32_t toUint32(const Napi::Value& value, const char* name) {
+  const uint64_t result = toUint64(value, name);
+  if (result > UINT32_MAX) throw Napi::RangeError::New(value.Env(), std::string(name) + " must be below 2^32");
+  return static_cast<uint32_t>(result);
+}
+
+Bytes toBytes(const Napi::Value& value, const char* name) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    throw Napi::TypeError::New(value.Env(), std::string(name) + " must be a Uint8Array");
+  }
+  auto array = value.As<Napi::Uint8Array>();
+  return {array.Data(), array.ByteLength()};
+}
+
+}  // namespace vtkit::napi
