@@ -61,7 +61,8 @@ uint64_t GuestMemory::coveredUntil(uint64_t guestPhysical, uint64_t bytes) const
 
 namespace {
 
-/** Calls `copy(host, offset, bytes)` for each piece of a range, or returns false before the first if a byte is absent. */
+/** Calls `copy(host, offset, bytes)` for each piece of a range, or returns false before the first if a byte is absent.
+ */
 template <typename Copy>
 bool forEachPiece(const GuestMemory& memory, uint64_t guestPhysical, uint64_t bytes, Copy copy) {
   if (bytes == 0) return true;

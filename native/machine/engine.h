@@ -1,0 +1,39 @@
+// One machine of either engine, below its devices: memory slots and processors.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "machine/board.h"
+#include "memory/guest-memory.h"
+#include "vcpu/processor.h"
+
+namespace vtkit::machine {
+
+/** Failures are os::SystemError. What an engine lacks answers EOPNOTSUPP. */
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  virtual void addMemory(const memory::Slot& slot) = 0;
+  virtual void removeMemory(const memory::Slot& slot) = 0;
+  /** Copies one bit a page that a processor wrote since the last call, and clears them. */
+  virtual void takeDirtyLog(const memory::Slot& slot, uint64_t* bitmap) = 0;
+
+  virtual std::unique_ptr<vcpu::Processor> createProcessor(uint32_t index, vcpu::Cell& cell) = 0;
+
+  /** The engine's own interrupt controller, where the machine was created with it. */
+  virtual void setIrqLine(uint32_t gsi, bool level) = 0;
+  virtual void connectIrqfd(uint32_t gsi, int eventfd, bool connect) = 0;
+  struct Ioeventfd {
+    bool port;
+    uint64_t address;
+    uint32_t bytes;
+    bool matches;  // only writes of `value` count
+    uint64_t value;
+    int eventfd;
+  };
+  virtual void connectIoeventfd(const Ioeventfd& connection, bool connect) = 0;
+};
+
+}  // namespace vtkit::machine
