@@ -43,6 +43,12 @@ bool Bus::unmap(Space space, uint64_t from) {
   return true;
 }
 
+void Bus::clear() {
+  ports_.clear();
+  memory_.clear();
+  std::fill(portIndex_.begin(), portIndex_.end(), uint8_t{0});
+}
+
 void Bus::setDefault(Space space, Answer answer) { (space == Space::ports ? portDefault_ : memoryDefault_) = answer; }
 
 Bus::Range* Bus::find(Space space, uint64_t address) noexcept {

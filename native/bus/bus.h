@@ -25,6 +25,7 @@ class Bus {
   /** Maps a device. False if the range is empty, leaves the space, overlaps another, or the space is full. */
   bool map(Space space, uint64_t from, uint64_t count, std::shared_ptr<Device> device);
   bool unmap(Space space, uint64_t from);
+  void clear();
 
   /** What happens to accesses that no device claims. */
   void setDefault(Space space, Answer answer);

@@ -63,10 +63,11 @@ void Machine::interruptChanged() {
 void Machine::close() {
   outbox_.abandon();  // a vCPU that waits for room in the ring would never end
   for (Processor& processor : vcpus_) processor.thread->quit();
+  board_.setInterrupts(nullptr);
+  board_.bus().clear();
   devices_.clear();  // joins their timers, which still call interruptChanged()
   vcpus_.clear();
   engine_.reset();
-  board_.setInterrupts(nullptr);
   while (!memory_.slots().empty()) memory_.removeSlot(memory_.slots().front().number);
   backings_.clear();
 }

@@ -1,0 +1,45 @@
+{
+  "variables": {
+    "warnings": ["-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers"]
+  },
+  "target_defaults": {
+    "include_dirs": ["native"],
+    "cflags_cc!": ["-fno-exceptions", "-std=gnu++17", "-std=gnu++20"],
+    "cflags_cc": ["-std=c++17", "-fvisibility=hidden", "<@(warnings)"],
+    "ldflags": ["-static-libstdc++", "-static-libgcc"]
+  },
+  "targets": [
+    {
+      "target_name": "core",
+      "type": "static_library",
+      "standalone_static_library": 0,
+      "cflags_cc": ["-fno-exceptions", "-fno-rtti"],
+      "sources": [
+        "native/bus/bus.cc",
+        "native/bus/outbox.cc",
+        "native/memory/guest-memory.cc"
+      ]
+    },
+    {
+      "target_name": "vtkit",
+      "dependencies": ["core"],
+      "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+      "sources": [
+        "native/addon.cc",
+        "native/kvm/vcpu-state.cc",
+        "native/kvm/vcpu.cc",
+        "native/kvm/vm.cc",
+        "native/machine/board.cc",
+        "native/machine/machine.cc",
+        "native/napi/convert.cc",
+        "native/napi/engines.cc",
+        "native/napi/layout.cc",
+        "native/napi/machine-board.cc",
+        "native/napi/machine-vcpu.cc",
+        "native/napi/machine.cc",
+        "native/vcpu/thread.cc"
+      ]
+    }
+  ]
+}

@@ -1,0 +1,10 @@
+// Offsets of the structures that C++ and JavaScript share.
+#pragma once
+
+#include <napi.h>
+
+namespace vtkit::napi {
+
+Napi::Object layout(Napi::Env env);
+
+}  // namespace vtkit::napi
