@@ -1,6 +1,9 @@
 // The JavaScript machine object: life, wake-ups and memory.
 #include "napi/machine.h"
 
+#include <poll.h>
+#include <uv.h>
+
 #include <cstring>
 #include <string>
 
@@ -21,6 +24,7 @@ void Machine::init(Napi::Env env, Napi::Object exports) {
                               InstanceMethod<&Machine::unref>("unref"),
                               InstanceMethod<&Machine::ring>("ring"),
                               InstanceMethod<&Machine::drained>("drained"),
+                              InstanceMethod<&Machine::eventsPending>("eventsPending"),
                               InstanceMethod<&Machine::addMemory>("addMemory"),
                               InstanceMethod<&Machine::removeMemory>("removeMemory"),
                               InstanceMethod<&Machine::readMemory>("readMemory"),
@@ -128,6 +132,13 @@ Napi::Value Machine::ring(Info info) {
 }
 
 void Machine::drained(Info) { open().outbox().drained(); }
+
+Napi::Value Machine::eventsPending(Info info) {
+  uv_loop_s* loop = nullptr;
+  if (napi_get_uv_event_loop(info.Env(), &loop) != napi_ok) throw Napi::Error::New(info.Env(), "no event loop");
+  pollfd backend = {uv_backend_fd(loop), POLLIN, 0};
+  return Napi::Boolean::New(info.Env(), poll(&backend, 1, 0) > 0);
+}
 
 void Machine::addMemory(Info info) {
   const uint32_t slot = toUint32(info[0], "slot");

@@ -26,6 +26,7 @@ class Machine final : public Napi::ObjectWrap<Machine> {
   void unref(Info info);
   Napi::Value ring(Info info);
   void drained(Info info);
+  Napi::Value eventsPending(Info info);
 
   // Memory
   void addMemory(Info info);

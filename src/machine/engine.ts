@@ -1,0 +1,29 @@
+/** What the backend-neutral machine asks of an engine; the addon's machine object has this shape for both. */
+import type { Layout, NativeMachine } from '../native/contract.ts';
+
+/** One engine's machine, and where the structures that it shares lie. */
+export interface EngineMachine {
+  readonly native: NativeMachine;
+  readonly layout: Layout;
+}
+
+export interface EngineOptions {
+  readonly irqchip: Irqchip;
+  readonly cpus: number;
+}
+
+/**
+ * Who answers interrupts: nobody (`none`), the PC's 8259 pair with its 8254 in user space (`pic`, both backends), or
+ * the kernel's PICs, I/O APIC and local APICs (`kernel`, KVM only).
+ */
+export type Irqchip = 'none' | 'pic' | 'kernel';
+
+export type BackendKind = 'kvm' | 'emulated';
+
+/** A way to get machines. `open` throws a KernelError or NotSupportedError where this host cannot give one. */
+export interface Backend {
+  readonly kind: BackendKind;
+  /** In one sentence, what a machine of this backend runs on. */
+  readonly description: string;
+  open(options: EngineOptions, onWake: () => void): Promise<EngineMachine>;
+}

@@ -1,0 +1,98 @@
+/** The types of the addon, as native/napi exports it. Nothing but src/native, src/kvm and src/emulator sees them. */
+import type { CpuBinding } from './cpu-contract.ts';
+import type { KvmSystemBinding } from './kvm-system-contract.ts';
+
+export interface NativeAddon extends CpuBinding, KvmSystemBinding {
+  readonly Machine: new (options: NativeMachineOptions, onWake: () => void) => NativeMachine;
+  readonly layout: Layout;
+}
+
+export type NativeMachineOptions =
+  | { readonly engine: 'kvm'; readonly path: string; readonly kernelIrqchip: boolean }
+  | { readonly engine: 'emulated' };
+
+/** Byte offsets in the shared structures of native/vcpu/cell.h and native/bus/outbox.h. */
+export interface Layout {
+  readonly phase: number;
+  readonly threadSleeps: number;
+  readonly command: number;
+  readonly readerSleeps: number;
+  readonly stopRequested: number;
+  readonly regsDirty: number;
+  readonly exitCounts: number;
+  readonly instructions: number;
+  readonly regs: number;
+  readonly sregs: number;
+  readonly exitKind: number;
+  readonly exitSize: number;
+  readonly exitCount: number;
+  readonly exitReason: number;
+  readonly exitAddress: number;
+  readonly exitRip: number;
+  readonly exitDetail: number;
+  readonly exitData: number;
+  readonly cellBytes: number;
+  readonly ringHead: number;
+  readonly ringTail: number;
+  readonly ringProducerWaits: number;
+  readonly ringRecords: number;
+  readonly ringCapacity: number;
+  readonly recordBytes: number;
+}
+
+export type Space = 'ports' | 'memory';
+export type Address = number | bigint;
+
+/** One machine of either engine. vCPUs are named by index. System calls that fail throw; src/errors.ts gives them their class. */
+export interface NativeMachine {
+  close(): void;
+  ref(): void;
+  unref(): void;
+  ring(): ArrayBuffer;
+  drained(): void;
+  /** True while something waits on the event loop: a signal, a message, I/O. */
+  eventsPending(): boolean;
+
+  addMemory(slot: number, guestPhysical: Address, bytes: Address, readOnly: boolean, logDirty: boolean): void;
+  removeMemory(slot: number): void;
+  /** False, and nothing copied, if a byte of the range has no slot. */
+  readMemory(address: Address, to: Uint8Array): boolean;
+  writeMemory(address: Address, data: Uint8Array): boolean;
+  viewMemory(address: Address, bytes: number): ArrayBuffer;
+  dirtyLog(slot: number): BigUint64Array;
+
+  setDefault(space: Space, openBus: boolean): void;
+  setTracing(on: boolean): void;
+  mapPosted(space: Space, from: Address, count: number): void;
+  unmap(space: Space, from: Address): void;
+  addPc(): void;
+  addUart(from: number, line: number): void;
+  receive(from: number, data: Uint8Array): void;
+  setIrqLine(line: number, level: boolean): void;
+  connectIrqfd(gsi: number, eventfd: number, connect: boolean): void;
+  connectIoeventfd(
+    space: Space,
+    address: Address,
+    bytes: number,
+    value: Address | undefined,
+    eventfd: number,
+    connect: boolean,
+  ): void;
+
+  createVcpu(waitsInHalt: boolean): ArrayBuffer;
+  wake(vcpu: number): void;
+  stop(vcpu: number): void;
+  waitForExit(vcpu: number, milliseconds: number): boolean;
+  loadSregs(vcpu: number): void;
+  storeSregs(vcpu: number): void;
+  stateBytes(vcpu: number, kind: number): number;
+  getState(vcpu: number, kind: number, state: Uint8Array): void;
+  setState(vcpu: number, kind: number, state: Uint8Array): void;
+  getMsrs(vcpu: number, entries: Uint8Array): number;
+  setMsrs(vcpu: number, entries: Uint8Array): number;
+  getCpuid(vcpu: number): Uint8Array;
+  setCpuid(vcpu: number, entries: Uint8Array): void;
+  interrupt(vcpu: number, vector: number): boolean;
+  nmi(vcpu: number): void;
+  setSingleStep(vcpu: number, on: boolean): void;
+}
