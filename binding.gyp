@@ -34,6 +34,7 @@
         "native/machine/machine.cc",
         "native/napi/convert.cc",
         "native/napi/engines.cc",
+        "native/napi/kvm-cpuid.cc",
         "native/napi/layout.cc",
         "native/napi/machine-board.cc",
         "native/napi/machine-vcpu.cc",

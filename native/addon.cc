@@ -1,11 +1,13 @@
 // Registers the bindings.
 #include <napi.h>
 
+#include "napi/kvm-cpuid.h"
 #include "napi/layout.h"
 #include "napi/machine.h"
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
   vtkit::napi::Machine::init(env, exports);
+  exports.Set("kvmSupportedCpuid", Napi::Function::New<vtkit::napi::kvmSupportedCpuid>(env, "kvmSupportedCpuid"));
   exports.Set("layout", vtkit::napi::layout(env));
   return exports;
 }

@@ -22,13 +22,14 @@ namespace {
 int kickSignal() { return SIGRTMIN; }
 
 void setKickMask(const os::Fd& fd) {
-  constexpr size_t kKernelSigsetBytes = 8;
-  alignas(kvm_signal_mask) uint8_t buffer[sizeof(kvm_signal_mask) + kKernelSigsetBytes];
-  auto* mask = reinterpret_cast<kvm_signal_mask*>(buffer);
-  mask->len = kKernelSigsetBytes;
+  struct {
+    kvm_signal_mask header;
+    uint8_t sigset[8];  // the kernel's own, shorter than the C library's
+  } mask = {};
+  mask.header.len = sizeof(mask.sigset);
   const uint64_t blocked = ~(uint64_t{1} << (kickSignal() - 1));
-  std::memcpy(mask->sigset, &blocked, sizeof(blocked));
-  os::ioctl(fd, KVM_SET_SIGNAL_MASK, "KVM_SET_SIGNAL_MASK", mask);
+  std::memcpy(mask.sigset, &blocked, sizeof(blocked));
+  os::ioctl(fd, KVM_SET_SIGNAL_MASK, "KVM_SET_SIGNAL_MASK", &mask);
 }
 
 void drainKickSignal() {

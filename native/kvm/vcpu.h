@@ -1,7 +1,7 @@
 // One vCPU descriptor of KVM (KVM API, "vcpu ioctls") and its run loop.
 #pragma once
 
-#include <linux/kvm.h>
+#include "kvm/uapi.h"
 
 #include <atomic>
 

@@ -1,7 +1,7 @@
 // One virtual machine descriptor of KVM.
 #include "kvm/vm.h"
 
-#include <linux/kvm.h>
+#include "kvm/uapi.h"
 
 #include <utility>
 

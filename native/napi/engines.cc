@@ -2,7 +2,7 @@
 #include "napi/engines.h"
 
 #include <fcntl.h>
-#include <linux/kvm.h>
+#include "kvm/uapi.h"
 
 #include <string>
 
@@ -18,7 +18,8 @@ std::unique_ptr<machine::Engine> createKvm(const std::string& path, bool kernelI
   const os::Fd system = os::Fd::open(path, O_RDWR);
   const int runBytes = os::ioctl(system, KVM_GET_VCPU_MMAP_SIZE, "KVM_GET_VCPU_MMAP_SIZE", 0);
   os::Fd vm(os::ioctl(system, KVM_CREATE_VM, "KVM_CREATE_VM", 0));
-  return std::make_unique<kvm::Vm>(std::move(vm), static_cast<size_t>(runBytes), board, kvm::Vm::Options{kernelIrqchip});
+  return std::make_unique<kvm::Vm>(std::move(vm), static_cast<size_t>(runBytes), board,
+                                   kvm::Vm::Options{kernelIrqchip});
 }
 
 }  // namespace

@@ -19,8 +19,8 @@ void requireMapped(Napi::Env env, bool mapped, uint64_t from) {
   if (mapped) return;
   char place[32];
   std::snprintf(place, sizeof(place), "0x%llx", static_cast<unsigned long long>(from));
-  throw Napi::RangeError::New(env, std::string("the range at ") + place +
-                                       " is empty, leaves its address space, or overlaps another");
+  throw Napi::RangeError::New(
+      env, std::string("the range at ") + place + " is empty, leaves its address space, or overlaps another");
 }
 
 }  // namespace

@@ -63,8 +63,8 @@ template <typename T>
 std::vector<T> entriesOf(const Napi::Value& value, const char* name) {
   const Bytes bytes = toBytes(value, name);
   if (bytes.size % sizeof(T) != 0) {
-    throw Napi::RangeError::New(value.Env(), std::string(name) + " must be a multiple of " + std::to_string(sizeof(T)) +
-                                                 " bytes");
+    throw Napi::RangeError::New(value.Env(),
+                                std::string(name) + " must be a multiple of " + std::to_string(sizeof(T)) + " bytes");
   }
   std::vector<T> entries(bytes.size / sizeof(T));
   if (bytes.size > 0) std::memcpy(entries.data(), bytes.data, bytes.size);
@@ -100,8 +100,7 @@ Napi::Value Machine::getMsrs(Info info) {
 
 Napi::Value Machine::setMsrs(Info info) {
   const auto entries = entriesOf<vcpu::MsrEntry>(info[1], "msrs");
-  return Napi::Number::New(info.Env(),
-                           guarded(info.Env(), [&] { return vcpuOf(info).processor().setMsrs(entries); }));
+  return Napi::Number::New(info.Env(), guarded(info.Env(), [&] { return vcpuOf(info).processor().setMsrs(entries); }));
 }
 
 Napi::Value Machine::getCpuid(Info info) {

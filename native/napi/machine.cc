@@ -16,56 +16,54 @@ namespace vtkit::napi {
 using memory::GuestMemory;
 
 void Machine::init(Napi::Env env, Napi::Object exports) {
-  exports.Set("Machine",
-              DefineClass(env, "Machine",
-                          {
-                              InstanceMethod<&Machine::close>("close"),
-                              InstanceMethod<&Machine::ref>("ref"),
-                              InstanceMethod<&Machine::unref>("unref"),
-                              InstanceMethod<&Machine::ring>("ring"),
-                              InstanceMethod<&Machine::drained>("drained"),
-                              InstanceMethod<&Machine::eventsPending>("eventsPending"),
-                              InstanceMethod<&Machine::addMemory>("addMemory"),
-                              InstanceMethod<&Machine::removeMemory>("removeMemory"),
-                              InstanceMethod<&Machine::readMemory>("readMemory"),
-                              InstanceMethod<&Machine::writeMemory>("writeMemory"),
-                              InstanceMethod<&Machine::viewMemory>("viewMemory"),
-                              InstanceMethod<&Machine::dirtyLog>("dirtyLog"),
-                              InstanceMethod<&Machine::setDefault>("setDefault"),
-                              InstanceMethod<&Machine::setTracing>("setTracing"),
-                              InstanceMethod<&Machine::mapPosted>("mapPosted"),
-                              InstanceMethod<&Machine::unmap>("unmap"),
-                              InstanceMethod<&Machine::addPc>("addPc"),
-                              InstanceMethod<&Machine::addUart>("addUart"),
-                              InstanceMethod<&Machine::receive>("receive"),
-                              InstanceMethod<&Machine::setIrqLine>("setIrqLine"),
-                              InstanceMethod<&Machine::connectIrqfd>("connectIrqfd"),
-                              InstanceMethod<&Machine::connectIoeventfd>("connectIoeventfd"),
-                              InstanceMethod<&Machine::createVcpu>("createVcpu"),
-                              InstanceMethod<&Machine::wake>("wake"),
-                              InstanceMethod<&Machine::stop>("stop"),
-                              InstanceMethod<&Machine::waitForExit>("waitForExit"),
-                              InstanceMethod<&Machine::loadSregs>("loadSregs"),
-                              InstanceMethod<&Machine::storeSregs>("storeSregs"),
-                              InstanceMethod<&Machine::stateBytes>("stateBytes"),
-                              InstanceMethod<&Machine::getState>("getState"),
-                              InstanceMethod<&Machine::setState>("setState"),
-                              InstanceMethod<&Machine::getMsrs>("getMsrs"),
-                              InstanceMethod<&Machine::setMsrs>("setMsrs"),
-                              InstanceMethod<&Machine::getCpuid>("getCpuid"),
-                              InstanceMethod<&Machine::setCpuid>("setCpuid"),
-                              InstanceMethod<&Machine::interrupt>("interrupt"),
-                              InstanceMethod<&Machine::nmi>("nmi"),
-                              InstanceMethod<&Machine::setSingleStep>("setSingleStep"),
-                          }));
+  exports.Set("Machine", DefineClass(env, "Machine",
+                                     {
+                                         InstanceMethod<&Machine::close>("close"),
+                                         InstanceMethod<&Machine::ref>("ref"),
+                                         InstanceMethod<&Machine::unref>("unref"),
+                                         InstanceMethod<&Machine::ring>("ring"),
+                                         InstanceMethod<&Machine::drained>("drained"),
+                                         InstanceMethod<&Machine::eventsPending>("eventsPending"),
+                                         InstanceMethod<&Machine::addMemory>("addMemory"),
+                                         InstanceMethod<&Machine::removeMemory>("removeMemory"),
+                                         InstanceMethod<&Machine::readMemory>("readMemory"),
+                                         InstanceMethod<&Machine::writeMemory>("writeMemory"),
+                                         InstanceMethod<&Machine::viewMemory>("viewMemory"),
+                                         InstanceMethod<&Machine::dirtyLog>("dirtyLog"),
+                                         InstanceMethod<&Machine::setDefault>("setDefault"),
+                                         InstanceMethod<&Machine::setTracing>("setTracing"),
+                                         InstanceMethod<&Machine::mapPosted>("mapPosted"),
+                                         InstanceMethod<&Machine::unmap>("unmap"),
+                                         InstanceMethod<&Machine::addPc>("addPc"),
+                                         InstanceMethod<&Machine::addUart>("addUart"),
+                                         InstanceMethod<&Machine::receive>("receive"),
+                                         InstanceMethod<&Machine::setIrqLine>("setIrqLine"),
+                                         InstanceMethod<&Machine::connectIrqfd>("connectIrqfd"),
+                                         InstanceMethod<&Machine::connectIoeventfd>("connectIoeventfd"),
+                                         InstanceMethod<&Machine::createVcpu>("createVcpu"),
+                                         InstanceMethod<&Machine::wake>("wake"),
+                                         InstanceMethod<&Machine::stop>("stop"),
+                                         InstanceMethod<&Machine::waitForExit>("waitForExit"),
+                                         InstanceMethod<&Machine::loadSregs>("loadSregs"),
+                                         InstanceMethod<&Machine::storeSregs>("storeSregs"),
+                                         InstanceMethod<&Machine::stateBytes>("stateBytes"),
+                                         InstanceMethod<&Machine::getState>("getState"),
+                                         InstanceMethod<&Machine::setState>("setState"),
+                                         InstanceMethod<&Machine::getMsrs>("getMsrs"),
+                                         InstanceMethod<&Machine::setMsrs>("setMsrs"),
+                                         InstanceMethod<&Machine::getCpuid>("getCpuid"),
+                                         InstanceMethod<&Machine::setCpuid>("setCpuid"),
+                                         InstanceMethod<&Machine::interrupt>("interrupt"),
+                                         InstanceMethod<&Machine::nmi>("nmi"),
+                                         InstanceMethod<&Machine::setSingleStep>("setSingleStep"),
+                                     }));
 }
 
 Machine::Machine(Info info) : Napi::ObjectWrap<Machine>(info) {
   const Napi::Env env = info.Env();
   const Napi::Object options = info[0].As<Napi::Object>();
-  machine_ = guarded(env, [&] {
-    return std::make_unique<machine::Machine>(engineFactory(options), [this] { notify(); });
-  });
+  machine_ =
+      guarded(env, [&] { return std::make_unique<machine::Machine>(engineFactory(options), [this] { notify(); }); });
   devices_ = std::make_unique<Board>();
   onWake_ = Napi::ThreadSafeFunction::New(env, info[1].As<Napi::Function>(), "vtkit machine", 0, 1);
   onWake_.Unref(env);
@@ -146,9 +144,11 @@ void Machine::addMemory(Info info) {
   const uint64_t bytes = toUint64(info[2], "bytes");
   const bool readOnly = info[3].ToBoolean();
   const bool logDirty = info[4].ToBoolean();
-  const auto result = guarded(info.Env(), [&] { return open().addMemory(slot, guestPhysical, bytes, readOnly, logDirty); });
+  const auto result =
+      guarded(info.Env(), [&] { return open().addMemory(slot, guestPhysical, bytes, readOnly, logDirty); });
   if (result == GuestMemory::Result::misaligned) {
-    throw Napi::RangeError::New(info.Env(), "a memory slot's address and size must be multiples of 4096, and not empty");
+    throw Napi::RangeError::New(info.Env(),
+                                "a memory slot's address and size must be multiples of 4096, and not empty");
   }
   if (result == GuestMemory::Result::overlap) {
     throw Napi::RangeError::New(info.Env(), "the memory slot overlaps another, or its number is taken");

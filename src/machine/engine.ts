@@ -3,8 +3,12 @@ import type { Layout, NativeMachine } from '../native/contract.ts';
 
 /** One engine's machine, and where the structures that it shares lie. */
 export interface EngineMachine {
+  readonly kind: BackendKind;
   readonly native: NativeMachine;
   readonly layout: Layout;
+  readonly countsInstructions: boolean;
+  /** What CPUID is to tell a processor, as kvm_cpuid_entry2; without it the engine's own model stands. */
+  readonly cpuid?: (cpu: number) => Uint8Array;
 }
 
 export interface EngineOptions {

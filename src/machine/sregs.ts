@@ -1,5 +1,5 @@
 /** System registers: segments, descriptor tables, control registers (kvm_sregs; SDM Vol. 3A, chapter 2). */
-import { type Decoded, struct } from './struct.ts';
+import { struct } from './struct.ts';
 
 const segment = struct({
   base: 'u64',
@@ -53,5 +53,5 @@ export function encodeSregs(view: DataView, changes: SystemRegisterChanges): voi
   for (const [i, part] of [gdt, idt].entries()) {
     if (part !== undefined) table.encode(view, part, tablesAt + i * table.bytes);
   }
-  control.encode(view, registers as Partial<Decoded<{ [K in keyof typeof registers]: 'u64' }>>, controlAt);
+  control.encode(view, registers as Partial<ReturnType<typeof control.decode>>, controlAt);
 }

@@ -19,6 +19,11 @@ export abstract class VcpuState {
     this.#cell = cell;
   }
 
+  /** Exits so far, by kind number (src/machine/exits.ts). @internal */
+  exitCounts(): BigUint64Array {
+    return this.#cell.exitCounts();
+  }
+
   /** @internal Brings the vCPU to an instruction boundary, or throws. */
   abstract settle(): void;
 

@@ -3,6 +3,8 @@ import type { CpuBinding } from './cpu-contract.ts';
 import type { KvmSystemBinding } from './kvm-system-contract.ts';
 
 export interface NativeAddon extends CpuBinding, KvmSystemBinding {
+  /** KVM_GET_SUPPORTED_CPUID: an array of kvm_cpuid_entry2. */
+  kvmSupportedCpuid(path: string): Uint8Array;
   readonly Machine: new (options: NativeMachineOptions, onWake: () => void) => NativeMachine;
   readonly layout: Layout;
 }

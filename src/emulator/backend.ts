@@ -1,0 +1,19 @@
+/** Machines over vtkit's own processor. */
+import { NotSupportedError } from '../errors.ts';
+import type { EngineMachine, EngineOptions } from '../machine/engine.ts';
+import { loadAddon } from '../native/load.ts';
+
+/** @throws NotSupportedError for what this processor does not have yet */
+export function open(options: EngineOptions, onWake: () => void): EngineMachine {
+  if (options.irqchip === 'kernel') {
+    throw new NotSupportedError('the emulated backend has no interrupt controller of the kernel', {
+      requires: "irqchip: 'pic' or 'none', or backend: 'kvm'",
+    });
+  }
+  if (options.cpus !== 1) {
+    throw new NotSupportedError(`the emulated backend has one processor, not ${options.cpus}`, { requires: 'cpus: 1' });
+  }
+  const addon = loadAddon();
+  const native = new addon.Machine({ engine: 'emulated' }, onWake);
+  return { kind: 'emulated', native, layout: addon.layout, countsInstructions: true };
+}

@@ -1,0 +1,15 @@
+/** vtkit: Intel VT for Node. */
+import './backends.ts';
+
+export { CorruptInputError, GuestError, KernelError, NotSupportedError, UsageError } from './errors.ts';
+export type { BackendChoice, ChosenBackend } from './machine/backends.ts';
+export type { BackendKind, Irqchip } from './machine/engine.ts';
+export type { CpuidEntry } from './machine/entries.ts';
+export type { AnswerableExit, Exit, ExitName } from './machine/exits.ts';
+export { Machine, type MachineOptions, type RangeOptions, type Space } from './machine/machine.ts';
+export type { GuestMemory, MemorySlot } from './machine/memory.ts';
+export type { TraceEvent } from './machine/outbox.ts';
+export type { AccessHandler } from './machine/ranges.ts';
+export type { RegisterName, Registers } from './machine/registers.ts';
+export type { DescriptorTable, Segment, SystemRegisterChanges, SystemRegisters } from './machine/sregs.ts';
+export type { RunOptions, RunSyncOptions, Vcpu } from './machine/vcpu.ts';

@@ -1,0 +1,39 @@
+/** Machines over /dev/kvm. */
+import { KernelError } from '../errors.ts';
+import type { EngineMachine, EngineOptions } from '../machine/engine.ts';
+import { decodeCpuid, encodeCpuid } from '../machine/entries.ts';
+import { loadAddon } from '../native/load.ts';
+
+const path = '/dev/kvm';
+
+const hints: Readonly<Record<string, string>> = {
+  ENOENT: 'load the kernel module kvm_intel or kvm_amd; `vtkit probe --only kvm` says what is missing',
+  EACCES: `you may not open ${path}: join the group that owns it (usually kvm), or run as root`,
+  EPERM: `you may not open ${path}: join the group that owns it (usually kvm), or run as root`,
+};
+
+/** @throws KernelError with a hint if /dev/kvm cannot be opened, or the kernel refuses a machine */
+export function open(options: EngineOptions, onWake: () => void): EngineMachine {
+  const addon = loadAddon();
+  try {
+    const native = new addon.Machine({ engine: 'kvm', path, kernelIrqchip: options.irqchip === 'kernel' }, onWake);
+    return { kind: 'kvm', native, layout: addon.layout, countsInstructions: false, cpuid: (cpu) => cpuidOf(cpu) };
+  } catch (error) {
+    const code = (error as { code?: string }).code ?? '';
+    throw KernelError.from(error, hints[code]);
+  }
+
+  /** What KVM supports, with the APIC id of each processor in its place (SDM Vol. 2A, CPUID leaves 1 and 0Bh). */
+  function cpuidOf(cpu: number): Uint8Array {
+    const entries = decodeCpuid(supported());
+    for (const entry of entries) {
+      if (entry.leaf === 1) entry.ebx = ((entry.ebx & 0x00ff_ffff) | (cpu << 24)) >>> 0;
+      if (entry.leaf === 0xb || entry.leaf === 0x1f) entry.edx = cpu;
+    }
+    return encodeCpuid(entries);
+  }
+
+  function supported(): Uint8Array {
+    return addon.kvmSupportedCpuid(path);
+  }
+}

@@ -1,0 +1,288 @@
+/** A virtual machine: memory, ports, vCPUs. The same API over every backend. */
+import { KernelError, NotSupportedError, UsageError } from '../errors.ts';
+import type { Address } from '../native/contract.ts';
+import { type BackendChoice, type ChosenBackend, chooseBackend } from './backends.ts';
+import type { EngineMachine, Irqchip } from './engine.ts';
+import { type ExitName, exitNames } from './exits.ts';
+import { GuestMemory, type MemorySlot } from './memory.ts';
+import { Outbox, type TraceEvent } from './outbox.ts';
+import { type AccessHandler, Ranges } from './ranges.ts';
+import { Vcpu } from './vcpu.ts';
+
+export interface MachineOptions {
+  /** `auto` tries KVM, then the emulated processor; `machine.backend` says which it became and why. */
+  readonly backend?: BackendChoice;
+  /** One slot of memory from address 0; or `memory` for a layout of your own. */
+  readonly memoryBytes?: number;
+  readonly memory?: readonly MemorySlot[];
+  /** vCPUs: 1 unless given. */
+  readonly cpus?: number;
+  /** Who answers interrupts: `none` unless given. */
+  readonly irqchip?: Irqchip;
+  /** What accesses give that nobody claims: an exit, or all ones with writes ignored (`open-bus`). */
+  readonly unclaimed?: 'exit' | 'open-bus';
+  /** Called for each exit, in order, those included that devices in C++ answer. Costs time. */
+  readonly trace?: (event: TraceEvent) => void;
+  /** Closes the machine when it is aborted. */
+  readonly signal?: AbortSignal;
+}
+
+export interface RangeOptions {
+  /** The guest goes on at once; `write` is called later, in order. Such a range has to answer reads as any other. */
+  readonly posted?: boolean;
+}
+
+/** Ports, or physical addresses without memory, that JavaScript answers. */
+export interface Space {
+  /** @throws RangeError if the range overlaps another */
+  map(range: { readonly from: number; readonly count: number }, handler: AccessHandler, options?: RangeOptions): void;
+  unmap(from: number): void;
+}
+
+const running = new Set<Machine>();
+const forgotten = new FinalizationRegistry<EngineMachine['native']>((native) => {
+  native.close();
+  process.emitWarning('A Machine was garbage-collected without close(). Close machines, or declare them with `await using`.', {
+    code: 'VTKIT_MACHINE_NOT_CLOSED',
+  });
+});
+
+export class Machine {
+  readonly backend: ChosenBackend;
+  readonly memory: GuestMemory;
+  readonly vcpus: readonly Vcpu[];
+  readonly ports: Space;
+  readonly mmio: Space;
+  readonly irqchip: Irqchip;
+  readonly #engine: EngineMachine;
+  readonly #outbox: Outbox;
+  readonly #serial = new Map<number, (byte: number) => void>();
+  #open = true;
+  #wanted = true;
+
+  /**
+   * Creates a machine on the backend that was asked for.
+   * @throws NotSupportedError or KernelError if no backend can give it; `auto` tells of each in one AggregateError
+   */
+  static async create(options: MachineOptions = {}): Promise<Machine> {
+    options.signal?.throwIfAborted();
+    const cpus = options.cpus ?? 1;
+    if (!Number.isInteger(cpus) || cpus < 1 || cpus > 255) throw new RangeError('cpus must be 1 to 255');
+    const irqchip = options.irqchip ?? 'none';
+    let wake = (): void => {};
+    const { engine, chosen } = await chooseBackend(options.backend ?? 'auto', { irqchip, cpus }, () => wake());
+    let machine: Machine;
+    try {
+      machine = new Machine(engine, chosen, { ...options, cpus, irqchip });
+    } catch (error) {
+      engine.native.close();
+      throw KernelError.from(error);
+    }
+    // Weak: a machine that nobody holds can be collected although the addon may still call.
+    const weak = new WeakRef(machine);
+    wake = () => {
+      const held = weak.deref();
+      if (held !== undefined) held.#awake();
+    };
+    options.signal?.addEventListener('abort', () => machine.close(), { once: true });
+    return machine;
+  }
+
+  private constructor(engine: EngineMachine, chosen: ChosenBackend, options: MachineOptions & { cpus: number; irqchip: Irqchip }) {
+    const { native, layout } = engine;
+    this.#engine = engine;
+    this.backend = chosen;
+    this.irqchip = options.irqchip;
+    this.memory = new GuestMemory(native, () => this.#assertIdle());
+    const slots = options.memory ?? (options.memoryBytes ? [{ guestPhysical: 0n, bytes: options.memoryBytes }] : []);
+    for (const slot of slots) this.memory.addSlot(slot);
+
+    const ranges = { ports: new Ranges(), memory: new Ranges() };
+    this.ports = this.#space('ports', ranges.ports);
+    this.mmio = this.#space('memory', ranges.memory);
+    const trace = options.trace ?? (() => {});
+    this.#outbox = new Outbox(
+      native.ring(),
+      layout,
+      {
+        serial: (port, byte) => this.#serial.get(port)?.(byte),
+        posted: (space, address, size, value) =>
+          ranges[space].find(address)?.write?.(address, size, size === 8 ? value : Number(value)),
+        traced: trace,
+      },
+      () => native.drained(),
+    );
+    if (options.unclaimed === 'open-bus') for (const space of ['ports', 'memory'] as const) native.setDefault(space, true);
+    if (options.irqchip === 'pic') native.addPc();
+    if (options.trace !== undefined) native.setTracing(true);
+
+    const drain = (): void => this.#outbox.drain();
+    const around = {
+      ...engine,
+      ports: ranges.ports,
+      mmio: ranges.memory,
+      drain,
+      started: () => this.#refresh(),
+      stopped: () => this.#refresh(),
+      assertOpen: () => this.#assertOpen(),
+    };
+    this.vcpus = Array.from({ length: options.cpus }, (_, index) => {
+      const vcpu = new Vcpu(index, native.createVcpu(options.irqchip === 'pic'), around);
+      if (engine.cpuid !== undefined) native.setCpuid(index, engine.cpuid(index));
+      return vcpu;
+    });
+    forgotten.register(this, native, this);
+  }
+
+  /** False after close(). */
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** Exits of all vCPUs so far, by kind; those that devices in C++ answered included. */
+  get exitCounts(): Partial<Record<ExitName, number>> {
+    const result: Partial<Record<ExitName, number>> = {};
+    for (const vcpu of this.vcpus) {
+      for (const [kind, count] of vcpu.exitCounts().entries()) {
+        const name = exitNames[kind as keyof typeof exitNames];
+        if (count > 0n && name !== undefined) result[name] = (result[name] ?? 0) + Number(count);
+      }
+    }
+    return result;
+  }
+
+  /**
+   * A 16550A at `port`: what the guest sends comes byte by byte to `onByte`, and the result takes what the guest is to
+   * receive. The device itself is C++.
+   */
+  addUart(port: number, line: number, onByte: (byte: number) => void): { receive(data: Uint8Array): void } {
+    this.#assertIdle();
+    this.#engine.native.addUart(port, line);
+    this.#serial.set(port, onByte);
+    return { receive: (data) => this.#engine.native.receive(port, data) };
+  }
+
+  /** Drives an interrupt line of the machine's controller. May be called while vCPUs run. */
+  setIrqLine(line: number, level: boolean): void {
+    this.#assertOpen();
+    if (this.irqchip === 'none') {
+      throw new UsageError('the machine has no interrupt controller', { hint: "create it with irqchip: 'pic' or 'kernel'" });
+    }
+    this.#kernel(() => this.#engine.native.setIrqLine(line, level));
+  }
+
+  /** Raises an interrupt whenever an eventfd is signalled (KVM_IRQFD). KVM with `irqchip: 'kernel'` only. */
+  connectIrqfd(gsi: number, eventfd: number, connect = true): void {
+    this.#requireKvm('irqfd');
+    this.#kernel(() => this.#engine.native.connectIrqfd(gsi, eventfd, connect));
+  }
+
+  /** Signals an eventfd when the guest writes (KVM_IOEVENTFD): the write makes no exit. KVM only. */
+  connectIoeventfd(
+    target: { readonly space: 'ports' | 'memory'; readonly address: Address; readonly bytes: number; readonly value?: Address },
+    eventfd: number,
+    connect = true,
+  ): void {
+    this.#requireKvm('ioeventfd');
+    const { space, address, bytes, value } = target;
+    this.#kernel(() => this.#engine.native.connectIoeventfd(space, address, bytes, value, eventfd, connect));
+  }
+
+  /** Asks every running vCPU to stop. */
+  stop(): void {
+    for (const vcpu of this.vcpus) vcpu.stop();
+  }
+
+  /** A machine with running vCPUs keeps the process alive; after unref() it does not. */
+  ref(): this {
+    this.#wanted = true;
+    this.#refresh();
+    return this;
+  }
+  unref(): this {
+    this.#wanted = false;
+    this.#refresh();
+    return this;
+  }
+
+  /** Ends the vCPUs and gives everything back. Whoever waits in run() gets an error. Idempotent. */
+  close(): void {
+    if (!this.#open) return;
+    this.#outbox.drain();
+    this.#open = false;
+    running.delete(this);
+    forgotten.unregister(this);
+    this.#engine.native.close();
+    for (const vcpu of this.vcpus) vcpu.abandon(new UsageError('the machine was closed while the vCPU ran'));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  #awake(): void {
+    if (!this.#open) return;
+    this.#outbox.drain();
+    for (const vcpu of this.vcpus) vcpu.awake();
+  }
+
+  /** Holds the event loop, and the machine itself, while a vCPU runs. */
+  #refresh(): void {
+    if (!this.#open) return;
+    const runs = this.vcpus.some((vcpu) => vcpu.running);
+    if (runs === running.has(this) && this.#wanted === this.#held) return;
+    if (runs) running.add(this);
+    else running.delete(this);
+    this.#held = this.#wanted;
+    if (runs && this.#wanted) this.#engine.native.ref();
+    else this.#engine.native.unref();
+  }
+  #held = true;
+
+  #space(space: 'ports' | 'memory', ranges: Ranges): Space {
+    return {
+      map: ({ from, count }, handler, options = {}) => {
+        this.#assertIdle();
+        if (space === 'ports' && from + count > 0x1_0000) throw new RangeError('ports end at 0xffff');
+        ranges.add(from, count, handler);
+        if (options.posted === true) this.#engine.native.mapPosted(space, from, count);
+      },
+      unmap: (from) => {
+        this.#assertIdle();
+        ranges.remove(from);
+        this.#engine.native.unmap(space, from);
+      },
+    };
+  }
+
+  #kernel(body: () => void): void {
+    try {
+      body();
+    } catch (error) {
+      throw KernelError.from(error);
+    }
+  }
+
+  #requireKvm(what: string): void {
+    this.#assertOpen();
+    if (this.backend.kind !== 'kvm') {
+      throw new NotSupportedError(`${what} needs the kernel: the ${this.backend.kind} backend has none`, { requires: 'backend: kvm' });
+    }
+  }
+
+  #assertOpen(): void {
+    if (!this.#open) throw new UsageError('the machine is closed');
+  }
+
+  #assertIdle(): void {
+    this.#assertOpen();
+    if (this.vcpus?.some((vcpu) => vcpu.running)) {
+      throw new UsageError('a vCPU runs: the machine can be changed only while all are stopped');
+    }
+  }
+}
+
