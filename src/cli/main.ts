@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+/** The vtkit command: its subcommands, and the one place where errors become text and exit codes. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { exitCodeOf, report } from './report.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+
+/** Subcommands, loaded when they are asked for: `vtkit probe` must not pay for `vtkit run`. */
+const commands = {
+  probe: async () => (await import('./probe.ts')).probeCommand(),
+  run: async () => (await import('./run.ts')).runCommand(),
+} as const;
+
+async function main(argv: readonly string[]): Promise<void> {
+  const program = new Command('vtkit')
+    .description('Intel VT for Node: check VT-x, VT-d and VT-c on this host, and run guests on KVM or on an emulated processor.')
+    .version(version, '-V, --version')
+    .showHelpAfterError('(vtkit --help shows what there is)')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  vtkit probe                     what this host's VT-x, VT-d, VT-c and KVM can do, and what to do about the rest
+  vtkit run kernel.elf            run a guest, its first serial port on this terminal
+  vtkit run --backend emulated --trace exits.jsonl boot.img
+
+Set DEBUG=vtkit for stack traces, NO_COLOR=1 for plain text.`,
+    );
+  const named = argv[2] as keyof typeof commands | undefined;
+  const wanted = named !== undefined && Object.hasOwn(commands, named) ? [named] : (Object.keys(commands) as (keyof typeof commands)[]);
+  for (const name of wanted) program.addCommand(await commands[name]());
+  for (const command of [program, ...program.commands]) command.exitOverride();
+  await program.parseAsync([...argv]);
+}
+
+try {
+  await main(process.argv);
+} catch (error) {
+  if (!(error instanceof CommanderError)) report(error);
+  process.exitCode = exitCodeOf(error);
+}

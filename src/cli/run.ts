@@ -1,0 +1,157 @@
+/** `vtkit run`: a guest image on a backend, its first serial port on this terminal. */
+import { createWriteStream, readFileSync, type WriteStream } from 'node:fs';
+import { basename } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import '../backends.ts';
+import type { BackendChoice } from '../machine/backends.ts';
+import { guestError, registerText } from '../machine/crash.ts';
+import type { TraceEvent } from '../machine/outbox.ts';
+import { type Outcome, Pc } from '../machine/pc.ts';
+import { colour, exitCode, report } from './report.ts';
+import { Terminal } from './terminal.ts';
+
+interface RunFlags {
+  readonly backend: BackendChoice;
+  readonly memory: number;
+  readonly cpus: number;
+  readonly timeout?: number;
+  readonly trace?: string;
+  readonly debugExit: number;
+  readonly append?: string;
+  readonly initrd?: string;
+  readonly json?: boolean;
+}
+
+const runExit = { crashed: 64, timedOut: 124 } as const;
+
+export function runCommand(): Command {
+  return new Command('run')
+    .description('Run a guest image; its first serial port (COM1, 0x3f8) is this terminal.')
+    .argument('<file>', 'a flat real-mode image (loaded at 0x7c00), or an ELF32 file with a multiboot-1 header')
+    .addOption(
+      new Option('--backend <kind>', 'what runs the guest; auto tries KVM, then the emulated processor')
+        .choices(['auto', 'kvm', 'emulated'])
+        .default('auto'),
+    )
+    .option('--memory <size>', 'guest memory, with suffix K, M or G', parseSize, 64 << 20)
+    .option('--cpus <n>', 'virtual processors (more than one: KVM only)', parseCount, 1)
+    .option('--timeout <seconds>', 'give up after this time, with exit code 124', parseSeconds)
+    .option('--trace <file>', 'write each exit as a line of JSON')
+    .option('--debug-exit <port>', 'port whose writes end the run', parsePort, 0xf4)
+    .option('--append <args>', "kernel command line, after the image's name")
+    .option('--initrd <file>', 'file for the guest, as its one multiboot module')
+    .option('--json', 'end stderr with one line of JSON: backend, exits, time')
+    .addHelpText(
+      'after',
+      `
+Exit codes:
+  0    the guest halted with interrupts off, or powered off
+  n    (value << 1) | 1 after a write of value to the debug-exit port
+  64   the guest crashed; its registers and the place are on stderr
+  124  timed out    130  Ctrl-C    2  misuse or bad image    4  the backend is not available
+
+Examples:
+  vtkit run hello.elf
+  vtkit run --backend emulated --timeout 10 --json test.elf 2>&1 | tail -1
+  echo input | vtkit run --memory 256M --append "console=ttyS0" kernel.elf`,
+    )
+    .action(run);
+}
+
+async function run(file: string, flags: RunFlags): Promise<void> {
+  const started = performance.now();
+  const image = readFileSync(file);
+  const initrd = flags.initrd === undefined ? undefined : { name: basename(flags.initrd), bytes: readFileSync(flags.initrd) };
+  const trace = flags.trace === undefined ? undefined : createWriteStream(flags.trace);
+  const terminal = new Terminal();
+  const pc = await Pc.create({
+    backend: flags.backend,
+    memoryBytes: flags.memory,
+    cpus: flags.cpus,
+    debugExitPort: flags.debugExit,
+    onSerial: (byte) => terminal.write(byte),
+    ...(trace === undefined ? {} : { trace: (event: TraceEvent) => traceLine(trace, event) }),
+  });
+  const { machine } = pc;
+  let ended: 'timeout' | 'interrupt' | undefined;
+  const stop = (why: 'timeout' | 'interrupt'): void => {
+    ended ??= why;
+    machine.stop();
+  };
+  try {
+    pc.load(image, { name: file, append: flags.append, initrd });
+    if (!flags.json) process.stderr.write(`${colour('dim', `vtkit: ${machine.backend.kind} (${machine.backend.why})`)}\n`);
+    const timer = flags.timeout === undefined ? undefined : setTimeout(() => stop('timeout'), flags.timeout * 1000);
+    terminal.open(pc.type, () => stop('interrupt'));
+    const outcome = await pc.run();
+    clearTimeout(timer);
+    terminal.close();
+    process.exitCode = ended === 'timeout' ? runExit.timedOut : ended === 'interrupt' ? exitCode.interrupted : codeOf(outcome);
+    if (outcome.kind === 'crashed') {
+      const error = guestError(machine, outcome.exit, outcome.cpu);
+      report(error);
+      process.stderr.write(`${registerText(error)}\n`);
+    }
+    if (ended === 'timeout') process.stderr.write(`vtkit: stopped after ${flags.timeout} s\n`);
+    if (flags.json) {
+      const instructions = machine.vcpus[0]?.instructions;
+      const summary = {
+        backend: machine.backend.kind,
+        why: machine.backend.why,
+        exits: machine.exitCounts,
+        ...(instructions === undefined ? {} : { instructions: Number(instructions) }),
+        wallMs: Math.round(performance.now() - started),
+      };
+      process.stderr.write(`${JSON.stringify(summary)}\n`);
+    }
+  } finally {
+    terminal.close();
+    machine.close();
+    trace?.end();
+  }
+}
+
+function codeOf(outcome: Outcome): number {
+  switch (outcome.kind) {
+    case 'debug-exit':
+      return ((outcome.value << 1) | 1) & 0xff;
+    case 'crashed':
+      return runExit.crashed;
+    default:
+      return exitCode.ok;
+  }
+}
+
+function traceLine(trace: WriteStream, event: TraceEvent): void {
+  const hex = (value: bigint): string => `0x${value.toString(16)}`;
+  const { kind, rip, address, size, value, nanoseconds } = event;
+  const line = { kind, rip: hex(rip), address: hex(address), size, value: hex(value), ns: Number(nanoseconds) };
+  trace.write(`${JSON.stringify(line)}\n`);
+}
+
+function parseSize(text: string): number {
+  const match = /^(\d+)([KMG]?)$/i.exec(text);
+  const unit = { '': 1, K: 1 << 10, M: 1 << 20, G: 1 << 30 }[match?.[2]?.toUpperCase() ?? ''] ?? 1;
+  const bytes = Number(match?.[1]) * unit;
+  if (match === null || bytes < 1 << 20 || bytes > 3 * 2 ** 30 || bytes % 4096 !== 0) {
+    throw new InvalidArgumentError('a size from 1M to 3G, such as 64M (a multiple of 4096 bytes).');
+  }
+  return bytes;
+}
+
+function parseCount(text: string): number {
+  if (!/^\d+$/.test(text) || Number(text) < 1 || Number(text) > 255) throw new InvalidArgumentError('a number from 1 to 255.');
+  return Number(text);
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0 && seconds <= 86_400)) throw new InvalidArgumentError('seconds above 0, at most 86400.');
+  return seconds;
+}
+
+function parsePort(text: string): number {
+  const port = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
+  if (!(port >= 0 && port <= 0xfffc)) throw new InvalidArgumentError('a port from 0 to 0xfffc, such as 0xf4.');
+  return port;
+}

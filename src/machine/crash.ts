@@ -1,0 +1,57 @@
+/** What is said of a guest that crashed: why, its registers, and the place with its bytes. */
+import { GuestError } from '../errors.ts';
+import type { Exit } from './exits.ts';
+import type { Machine } from './machine.ts';
+import { translate } from './translate.ts';
+
+const hex = (value: bigint | number, digits = 1): string => `0x${value.toString(16).padStart(digits, '0')}`;
+const shownBytes = 15; // the longest instruction
+
+export function guestError(machine: Machine, exit: Exit, cpu = 0): GuestError {
+  const vcpu = machine.vcpus[cpu];
+  if (vcpu === undefined) throw new RangeError(`the machine has no vCPU ${cpu}`);
+  const registers = vcpu.regs.toObject();
+  const sregs = vcpu.getSregs();
+  const { rip } = registers;
+  const linear = sregs.cs.l ? rip : BigInt.asUintN(32, sregs.cs.base + rip);
+  const physical = translate(machine.memory, sregs, linear);
+  const bytes = exit.kind === 'unknown-instruction' ? exit.bytes : readable(machine, physical);
+  const dump = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
+  const where = `at ${hex(sregs.cs.selector, 4)}:${hex(rip)} (linear ${hex(linear)})${dump ? `, bytes ${dump}` : ', which no memory backs'}`;
+  return new GuestError(`the guest crashed: ${reason(exit)} ${where}`, { registers, place: { rip, linear, bytes } });
+}
+
+/** The registers in the order that people know, four a line. */
+export function registerText(error: GuestError): string {
+  const cells = Object.entries(error.registers).map(([name, value]) => `${name.padStart(6)} ${value.toString(16).padStart(16, '0')}`);
+  return Array.from({ length: Math.ceil(cells.length / 4) }, (_, row) => cells.slice(row * 4, row * 4 + 4).join(' ')).join('\n');
+}
+
+function reason(exit: Exit): string {
+  switch (exit.kind) {
+    case 'shutdown':
+      return 'triple fault';
+    case 'unknown-instruction':
+      return 'an instruction that the emulated processor does not know yet';
+    case 'failed-entry':
+      return `the processor refused the VM entry (reason ${hex(exit.reason)})`;
+    case 'internal-error':
+      return `KVM could not go on (internal error ${exit.suberror}${exit.suberror === 1 ? ', an instruction that it cannot emulate' : ''})`;
+    case 'unsupported':
+      return `an exit without a name (KVM's number ${exit.reason})`;
+    default:
+      return exit.kind;
+  }
+}
+
+function readable(machine: Machine, physical: bigint | undefined): Uint8Array {
+  if (physical === undefined) return new Uint8Array();
+  for (let length = shownBytes; length > 0; length--) {
+    try {
+      return machine.memory.read(physical, length);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+  }
+  return new Uint8Array();
+}
