@@ -17,6 +17,10 @@
       "sources": [
         "native/bus/bus.cc",
         "native/bus/outbox.cc",
+        "native/devices/clock.cc",
+        "native/devices/pic.cc",
+        "native/devices/pit.cc",
+        "native/devices/uart.cc",
         "native/memory/guest-memory.cc"
       ]
     },

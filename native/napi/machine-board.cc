@@ -1,7 +1,9 @@
 // The JavaScript machine object: ports, MMIO and interrupt lines.
+#include <cstdio>
 #include <string>
+#include <utility>
 
-#include "bus/posted.h"
+#include "bus/outside.h"
 #include "napi/convert.h"
 #include "napi/machine-board.h"
 #include "napi/machine.h"
@@ -31,11 +33,17 @@ void Machine::setDefault(Info info) {
 
 void Machine::setTracing(Info info) { open().board().setTracing(info[0].ToBoolean()); }
 
-void Machine::mapPosted(Info info) {
+void Machine::mapOutside(Info info) {
   const bus::Space space = spaceOf(info[0]);
   const uint64_t from = toUint64(info[1], "from");
+  const bool posted = info[3].ToBoolean();
   const auto kind = space == bus::Space::ports ? bus::Record::postedPort : bus::Record::postedMemory;
-  auto device = std::make_shared<bus::Posted>(open().outbox(), kind, from);
+  std::shared_ptr<bus::Device> device;
+  if (posted) {
+    device = std::make_shared<bus::Posted>(open().outbox(), kind, from);
+  } else {
+    device = std::make_shared<bus::Exiting>();
+  }
   requireMapped(info.Env(), open().board().bus().map(space, from, toUint64(info[2], "count"), std::move(device)), from);
 }
 
@@ -72,10 +80,89 @@ void Machine::connectIoeventfd(Info info) {
   guarded(info.Env(), [&] { open().engine().connectIoeventfd(connection, connect); });
 }
 
-/** The PC's interrupt controllers and timer, on the bus of the machine. */
-void Machine::addPc(Info) {
+namespace {
+
+/** A pointer to a part of a shared object, which keeps the whole alive. */
+template <typename Whole>
+std::shared_ptr<bus::Device> partOf(const std::shared_ptr<Whole>& whole, bus::Device& part) {
+  return {whole, &part};
+}
+
+class MachineClock final : public devices::Clock {
+ public:
+  explicit MachineClock(machine::Board& board) : board_(board) {}
+  uint64_t nanoseconds() override { return board_.nanoseconds(); }
+
+ private:
+  machine::Board& board_;
+};
+
+/** The timer with what it refers to. */
+struct Timer {
+  Timer(machine::Board& board, std::shared_ptr<devices::Pic> pic)
+      : clock(board), pic(std::move(pic)), pit(clock, this->pic->line(0)) {}
+  MachineClock clock;
+  std::shared_ptr<devices::Pic> pic;
+  devices::Pit pit;
+};
+
+}  // namespace
+
+/** A line that ends at the engine's own controller; without one the device polls only. */
+class Machine::Board::EngineLine final : public bus::Line {
+ public:
+  EngineLine(machine::Engine& engine, uint32_t number) : engine_(engine), number_(number) {}
+  void set(bool level) override {
+    if (level == level_) return;
+    level_ = level;
+    try {
+      engine_.setIrqLine(number_, level);
+    } catch (const os::SystemError&) {
+      // The machine has no controller: the line ends in the air, as it does on a board without one.
+    }
+  }
+
+ private:
+  machine::Engine& engine_;
+  const uint32_t number_;
+  bool level_ = false;
+};
+
+bool Machine::Board::addPc(machine::Machine& machine) {
+  using bus::Space;
+  pic = std::make_shared<devices::Pic>([&machine] { machine.interruptChanged(); });
+  auto timer = std::make_shared<Timer>(machine.board(), pic);
+  bus::Bus& bus = machine.board().bus();
+  machine.keep(pic);
+  machine.keep(timer);
+  machine.board().setInterrupts(pic.get());
+  return bus.map(Space::ports, 0x20, 2, partOf(pic, pic->master())) &&
+         bus.map(Space::ports, 0xa0, 2, partOf(pic, pic->slave())) &&
+         bus.map(Space::ports, 0x4d0, 2, partOf(pic, pic->edgeLevel())) &&
+         bus.map(Space::ports, 0x40, 4, partOf(timer, timer->pit.counters())) &&
+         bus.map(Space::ports, 0x61, 1, partOf(timer, timer->pit.control()));
+}
+
+bool Machine::Board::addUart(machine::Machine& machine, uint64_t from, uint32_t line) {
+  bus::Line* interrupt;
+  std::shared_ptr<void> owner;
+  if (pic != nullptr) {
+    interrupt = &pic->line(static_cast<int>(line & 15));
+  } else {
+    auto engineLine = std::make_shared<EngineLine>(machine.engine(), line);
+    interrupt = engineLine.get();
+    owner = engineLine;
+  }
+  auto uart = std::make_shared<devices::Uart>(machine.outbox(), static_cast<uint32_t>(from), *interrupt);
+  if (!machine.board().bus().map(bus::Space::ports, from, devices::Uart::kPorts, uart)) return false;
+  if (owner != nullptr) machine.keep(owner);
+  uarts.emplace(from, std::move(uart));
+  return true;
+}
+
+void Machine::addPc(Info info) {
   machine::Machine& machine = open();
-  devices_->addPc(machine);
+  requireMapped(info.Env(), devices_->addPc(machine), 0x20);
 }
 
 void Machine::addUart(Info info) {

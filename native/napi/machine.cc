@@ -32,7 +32,7 @@ void Machine::init(Napi::Env env, Napi::Object exports) {
                                          InstanceMethod<&Machine::dirtyLog>("dirtyLog"),
                                          InstanceMethod<&Machine::setDefault>("setDefault"),
                                          InstanceMethod<&Machine::setTracing>("setTracing"),
-                                         InstanceMethod<&Machine::mapPosted>("mapPosted"),
+                                         InstanceMethod<&Machine::mapOutside>("mapOutside"),
                                          InstanceMethod<&Machine::unmap>("unmap"),
                                          InstanceMethod<&Machine::addPc>("addPc"),
                                          InstanceMethod<&Machine::addUart>("addUart"),

@@ -39,7 +39,7 @@ class Machine final : public Napi::ObjectWrap<Machine> {
   // Board
   void setDefault(Info info);
   void setTracing(Info info);
-  void mapPosted(Info info);
+  void mapOutside(Info info);
   void unmap(Info info);
   void addPc(Info info);
   void addUart(Info info);

@@ -249,7 +249,12 @@ export class Machine {
         this.#assertIdle();
         if (space === 'ports' && from + count > 0x1_0000) throw new RangeError('ports end at 0xffff');
         ranges.add(from, count, handler);
-        if (options.posted === true) this.#engine.native.mapPosted(space, from, count);
+        try {
+          this.#engine.native.mapOutside(space, from, count, options.posted === true);
+        } catch (error) {
+          ranges.remove(from);
+          throw error;
+        }
       },
       unmap: (from) => {
         this.#assertIdle();

@@ -65,7 +65,8 @@ export interface NativeMachine {
 
   setDefault(space: Space, openBus: boolean): void;
   setTracing(on: boolean): void;
-  mapPosted(space: Space, from: Address, count: number): void;
+  /** Accesses of the range come to JavaScript: as exits, or writes through the outbox if posted. */
+  mapOutside(space: Space, from: Address, count: number, posted: boolean): void;
   unmap(space: Space, from: Address): void;
   addPc(): void;
   addUart(from: number, line: number): void;

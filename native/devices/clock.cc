@@ -1,0 +1,59 @@
+// The alarm's thread.
+#include "devices/clock.h"
+
+#include <pthread.h>
+
+#include <chrono>
+#include <csignal>
+
+namespace vtkit::devices {
+
+ThreadAlarm::~ThreadAlarm() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    quit_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void ThreadAlarm::at(uint64_t nanoseconds) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  deadline_ = nanoseconds;
+  armed_ = true;
+  if (!thread_.joinable()) {
+    // The process's signals are for threads that expect them.
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    thread_ = std::thread([this] { loop(); });
+    pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  }
+  changed_.notify_all();
+}
+
+void ThreadAlarm::cancel() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  armed_ = false;
+}
+
+void ThreadAlarm::loop() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!quit_) {
+    if (!armed_) {
+      changed_.wait(lock);
+      continue;
+    }
+    const uint64_t now = clock_.nanoseconds();
+    if (now < deadline_) {
+      changed_.wait_for(lock, std::chrono::nanoseconds(deadline_ - now));
+      continue;
+    }
+    armed_ = false;
+    lock.unlock();
+    expired_();
+    lock.lock();
+  }
+}
+
+}  // namespace vtkit::devices

@@ -1,0 +1,48 @@
+// Time for devices: what it is now, and a call when a moment has come.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace vtkit::devices {
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  /** Nanoseconds since the machine was created; never goes back. */
+  virtual uint64_t nanoseconds() = 0;
+};
+
+class Alarm {
+ public:
+  virtual ~Alarm() = default;
+  /** Calls `expired` once, at or after the moment, on any thread. Replaces an earlier request. */
+  virtual void at(uint64_t nanoseconds) = 0;
+  virtual void cancel() = 0;
+};
+
+/** An alarm on a thread of its own, which exists from the first request on. */
+class ThreadAlarm final : public Alarm {
+ public:
+  ThreadAlarm(Clock& clock, std::function<void()> expired) : clock_(clock), expired_(std::move(expired)) {}
+  ~ThreadAlarm() override;
+
+  void at(uint64_t nanoseconds) override;
+  void cancel() override;
+
+ private:
+  void loop();
+
+  Clock& clock_;
+  const std::function<void()> expired_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  uint64_t deadline_ = 0;
+  bool armed_ = false, quit_ = false;
+  std::thread thread_;
+};
+
+}  // namespace vtkit::devices

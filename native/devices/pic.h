@@ -1,0 +1,85 @@
+// The PC's two 8259A interrupt controllers, cascaded on line 2.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+
+#include "bus/device.h"
+
+namespace vtkit::devices {
+
+/**
+ * Intel 8259A in 8086 mode: edge and level lines (ELCR), nested and rotating priorities, specific, non-specific and
+ * automatic end of interrupt, special mask mode, poll, spurious vectors.
+ *
+ * `intrChanged` is called, without any lock held, from whatever thread changed the INTR output.
+ */
+class Pic final : public bus::InterruptSource {
+ public:
+  explicit Pic(std::function<void()> intrChanged);
+
+  bool asserted() override;
+  int acknowledge() override;
+
+  /** One of the sixteen lines; line 2 is the cascade and ignores what is set. */
+  bus::Line& line(int number) { return lines_[static_cast<size_t>(number)]; }
+
+  /** The registers: 0x20 and 0xa0 (two ports each), 0x4d0 (two ports: ELCR). */
+  bus::Device& master() { return masterPorts_; }
+  bus::Device& slave() { return slavePorts_; }
+  bus::Device& edgeLevel() { return edgeLevelPorts_; }
+
+ private:
+  struct Chip {
+    uint8_t request = 0;   // IRR
+    uint8_t service = 0;   // ISR
+    uint8_t mask = 0;      // IMR
+    uint8_t levels = 0;    // the lines as they are
+    uint8_t elcr = 0;      // level-triggered lines
+    uint8_t base = 0;      // vector of line 0
+    uint8_t lowest = 7;    // the line of lowest priority
+    uint8_t initStep = 0;  // the ICW that is expected next, 0 when initialised
+    bool wantsIcw4 = false, autoEnd = false, rotateOnAutoEnd = false, specialMask = false, poll = false;
+    bool readService = false;  // what port 0 reads: ISR or IRR
+
+    void setLine(int number, bool level);
+    /** The line to be served now, or -1. */
+    int pending() const;
+    void begin(int number);
+    void endOfInterrupt(int number, bool rotate);
+    int highestInService() const;
+    uint8_t read(unsigned port);
+    void write(unsigned port, uint8_t value);
+    void command(uint8_t value);
+  };
+
+  class LineOf final : public bus::Line {
+   public:
+    void set(bool level) override { pic_->setLine(number_, level); }
+    Pic* pic_ = nullptr;
+    int number_ = 0;
+  };
+  class Ports final : public bus::Device {
+   public:
+    bus::Answer read(uint64_t offset, unsigned size, uint64_t& value) override;
+    bus::Answer write(uint64_t offset, unsigned size, uint64_t value) override;
+    Pic* pic_ = nullptr;
+    int which_ = 0;  // 0 master, 1 slave, 2 ELCR
+  };
+
+  void setLine(int number, bool level);
+  /** Runs `change` under the lock, carries the slave's output to the cascade, and tells of a new INTR. */
+  template <typename Change>
+  void update(Change change);
+  int serve(Chip& chip);
+
+  const std::function<void()> intrChanged_;
+  std::mutex mutex_;
+  Chip master_, slave_;
+  std::array<LineOf, 16> lines_;
+  Ports masterPorts_, slavePorts_, edgeLevelPorts_;
+};
+
+}  // namespace vtkit::devices

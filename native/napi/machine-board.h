@@ -1,0 +1,26 @@
+// The devices that JavaScript talks to by name, and how they are wired to a machine.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "devices/pic.h"
+#include "devices/pit.h"
+#include "devices/uart.h"
+#include "napi/machine.h"
+
+namespace vtkit::napi {
+
+struct Machine::Board {
+  /** A line of the kernel's controller, or of none. */
+  class EngineLine;
+
+  std::shared_ptr<devices::Pic> pic;  // null: the engine has the lines
+  std::map<uint64_t, std::shared_ptr<devices::Uart>> uarts;
+
+  /** Puts the 8259s at 0x20, 0xa0 and 0x4d0, the 8254 at 0x40 and 0x61. False if a port is taken. */
+  bool addPc(machine::Machine& machine);
+  bool addUart(machine::Machine& machine, uint64_t from, uint32_t line);
+};
+
+}  // namespace vtkit::napi
