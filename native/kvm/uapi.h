@@ -3,8 +3,8 @@
 
 #include <linux/stddef.h>
 
-// The header's flexible arrays begin with an empty structure, which in C++ takes a byte: that moves the arrays and makes
-// the sizes in the ioctl numbers wrong (EINVAL from KVM_SET_SIGNAL_MASK, KVM_GET_SUPPORTED_CPUID, KVM_GET_MSRS).
+// The header's flexible arrays begin with an empty structure, which in C++ takes a byte: that moves the arrays and
+// makes the sizes in the ioctl numbers wrong (EINVAL from KVM_SET_SIGNAL_MASK, KVM_GET_SUPPORTED_CPUID, KVM_GET_MSRS).
 #undef __DECLARE_FLEX_ARRAY
 #define __DECLARE_FLEX_ARRAY(TYPE, NAME) TYPE NAME[0]
 

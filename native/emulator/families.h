@@ -1,0 +1,44 @@
+// The handlers that the opcode table names, declared by family.
+#pragma once
+
+#include "emulator/opcode-table.h"
+
+namespace vtkit::emulator {
+
+// execute-alu.cc
+struct AluHandlers {
+  Handlers rmReg, regRm, rmImm, accImm;
+};
+extern const AluHandlers kAdd, kOr, kAdc, kSbb, kAnd, kSub, kXor, kCmp, kTest;
+extern const Handlers kInc, kDec, kNot, kNeg, kXadd, kCmpxchg, kCmpxchg8b, kDaa, kDas, kAaa, kAas, kAam, kAad;
+
+// execute-bits.cc
+struct ShiftHandlers {
+  Handlers byOne, byImm, byCl;
+};
+extern const ShiftHandlers kRol, kRor, kRcl, kRcr, kShl, kShr, kSar;
+struct BitHandlers {
+  Handlers byReg, byImm;
+};
+extern const BitHandlers kBt, kBts, kBtr, kBtc;
+extern const Handlers kShldImm, kShldCl, kShrdImm, kShrdCl, kMul, kImul1, kImul2, kImul3, kDiv, kIdiv, kBsf, kBsr,
+    kPopcnt;
+
+// execute-move.cc
+extern const Handlers kMovRmReg, kMovRegRm, kMovRmImm, kMovAccMoffs, kMovMoffsAcc, kLea, kXchgRm, kXchgAcc, kBswap,
+    kMovzx8, kMovzx16, kMovsx8, kMovsx16, kMovsxd, kCbw, kCwd, kCmov, kSetcc, kXlat, kMovSegment, kStoreSegment, kLes,
+    kLds, kLss, kLfs, kLgs, kNop, kPushReg, kPopReg, kPushRm, kPopRm, kPushImm, kPushSegment, kPopSegment, kPusha,
+    kPopa, kPushf, kPopf, kEnter, kLeave, kLahf, kSahf, kClc, kStc, kCmc, kCld, kStd, kMovnti;
+
+// execute-string.cc
+extern const Handlers kMovs, kCmps, kStos, kLods, kScas, kIns, kOuts, kInImm, kInDx, kOutImm, kOutDx;
+
+// execute-branch.cc
+extern const Handlers kJcc, kJmpRel, kJmpRm, kCallRel, kCallRm, kRet, kLoop, kLoope, kLoopne, kJcxz, kJmpFar, kCallFar,
+    kJmpFarRm, kCallFarRm, kRetFar, kIret, kInt, kInt3, kInt1, kInto, kBound, kHlt, kCli, kSti, kUd2;
+
+// execute-system.cc
+extern const Handlers kGroup6, kGroup7, kLar, kLsl, kSyscall, kSysret, kSysenter, kSysexit, kClts, kInvd, kMovFromCr,
+    kMovToCr, kMovFromDr, kMovToDr, kRdmsr, kWrmsr, kRdtsc, kRdpmc, kCpuid, kFence, kArpl, kFpu, kFwait;
+
+}  // namespace vtkit::emulator

@@ -1,0 +1,76 @@
+// A decoded instruction: its handler, chosen for operand size and form, and its operands, resolved.
+#pragma once
+
+#include <cstdint>
+
+#include "emulator/cpu.h"
+#include "emulator/mmu.h"
+
+namespace vtkit::emulator {
+
+struct MicroOp;
+
+/** Executes one instruction; RIP stands behind it already. False: a fault is pending, or the processor has to stop. */
+using Handler = bool (*)(Cpu&, const MicroOp&);
+
+struct MicroOp {
+  Handler run;
+  uint64_t immediate;
+  uint64_t addressMask;
+  int64_t displacement;
+  uint8_t length;
+  uint8_t reg;                 // byte offset in gpr of the register operand of ModRM.reg, or of the opcode
+  uint8_t rm;                  // byte offset in gpr of the register operand of ModRM.rm
+  uint8_t regIndex, rmIndex;   // the same as register numbers (segment, control and debug registers too)
+  uint8_t base, index, scale;  // gpr indices
+  uint8_t segment;
+  uint8_t operandBytes;  // 1, 2, 4 or 8
+  uint8_t condition;     // low four bits of the opcode
+  uint8_t prefix;        // 0, 0x66, 0xf2 or 0xf3: the last that counts
+  uint8_t repeat;        // 0, 0xf2 or 0xf3
+  uint8_t bytes[15];     // as fetched, for messages
+  bool memory;           // ModRM names memory
+  bool endsBlock;
+};
+
+/** The offset part of a memory operand's address. */
+inline uint64_t addressOf(const Cpu& cpu, const MicroOp& op) {
+  return (cpu.gpr[op.base] + (cpu.gpr[op.index] << op.scale) + static_cast<uint64_t>(op.displacement)) & op.addressMask;
+}
+
+// Operands by form: Mem is chosen when the instruction is decoded.
+
+template <typename T, bool Mem>
+inline bool readRm(Cpu& cpu, const MicroOp& op, T& value) {
+  if constexpr (Mem) return load<T>(cpu, op.segment, addressOf(cpu, op), value);
+  value = readAt<T>(cpu, op.rm);
+  return true;
+}
+
+template <typename T, bool Mem>
+inline bool writeRm(Cpu& cpu, const MicroOp& op, T value) {
+  if constexpr (Mem) return store<T>(cpu, op.segment, addressOf(cpu, op), value);
+  writeAt<T>(cpu, op.rm, value);
+  return true;
+}
+
+/** Reads an operand that is to be written: the access rights of the write are checked before anything happens. */
+template <typename T, bool Mem>
+inline bool readForWrite(Cpu& cpu, const MicroOp& op, T& value) {
+  if constexpr (Mem) {
+    const uint64_t offset = addressOf(cpu, op);
+    uint64_t linear;
+    if (!linearOf(cpu, op.segment, offset, sizeof(T), true, linear)) return false;
+    const bool user = cpu.cpl == 3;
+    const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
+    if (entry.writeTag != ((linear & ~uint64_t{0xfff}) | (user ? 1 : 0)) &&
+        !probeWrite(cpu, op.segment, offset, sizeof(T))) {
+      return false;
+    }
+    return readLinear<T>(cpu, linear, value, user);
+  }
+  value = readAt<T>(cpu, op.rm);
+  return true;
+}
+
+}  // namespace vtkit::emulator

@@ -1,0 +1,68 @@
+// What the opcode table says of an instruction: how its bytes are read, and the handlers for each operand form.
+#pragma once
+
+#include <cstdint>
+
+#include "emulator/micro-op.h"
+
+namespace vtkit::emulator {
+
+/** Handlers of one instruction, by form (register or memory) and by operand size (8, 16, 32, 64 bits). */
+struct Handlers {
+  Handler by[2][4];
+};
+
+// How an instruction is read. Operand size is 16, 32 or 64 bits by mode and prefixes unless a flag says otherwise.
+enum OpcodeFlags : uint32_t {
+  kModRm = 1u << 0,
+  kByte = 1u << 1,  // 8-bit operands
+  kImm8 = 1u << 2,  // sign-extended byte
+  kImmZ = 1u << 3,  // 16 or 32 bits, sign-extended
+  kImmV = 1u << 4,  // 16, 32 or 64 bits
+  kImm16 = 1u << 5,
+  kMoffs = 1u << 6,  // address-size offset
+  kFar = 1u << 7,    // offset, then selector
+  kRel8 = 1u << 8,
+  kRelZ = 1u << 9,
+  kOpReg = 1u << 10,  // register in the opcode's low bits
+  kDef64 = 1u << 11,  // 64-bit operands by default in 64-bit mode
+  kNo64 = 1u << 12,   // #UD in 64-bit mode
+  kOnly64 = 1u << 13,
+  kLock = 1u << 14,       // may be locked, with a memory destination
+  kEnds = 1u << 15,       // ends its block: RIP, mode or mappings change, or interrupts open
+  kMemOnly = 1u << 16,    // #UD with a register
+  kRegOnly = 1u << 17,    // #UD with memory
+  kInvalid = 1u << 18,    // #UD by the manual
+  kImm8Extra = 1u << 19,  // a second immediate byte (ENTER)
+  kForce32 = 1u << 20,    // no 16-bit form (moves of control registers: 32 or 64 bits)
+  kByteRm = 1u << 21,     // the operand of ModRM.rm is a byte, whatever the operand size
+};
+
+struct Opcode {
+  const char* mnemonic = nullptr;  // null: not known
+  uint32_t flags = 0;
+  const Handlers* handlers = nullptr;
+};
+
+/** The row of an opcode: map 0 is one byte, map 1 two bytes (0F); `reg` is ModRM.reg, which only groups look at. */
+const Opcode& opcodeOf(unsigned map, uint8_t opcode, unsigned reg, bool code64);
+
+// Families, one file each. A family is a template over operand type and form; `handlers` makes its table row.
+template <template <typename, bool> class Family>
+inline constexpr Handlers kFamily = {{{Family<uint8_t, false>::run, Family<uint16_t, false>::run,
+                                       Family<uint32_t, false>::run, Family<uint64_t, false>::run},
+                                      {Family<uint8_t, true>::run, Family<uint16_t, true>::run,
+                                       Family<uint32_t, true>::run, Family<uint64_t, true>::run}}};
+
+/** One handler for every form and size. */
+template <Handler Run>
+inline constexpr Handlers kPlain = {{{Run, Run, Run, Run}, {Run, Run, Run, Run}}};
+
+/** `template <typename T> bool name(Cpu&, const MicroOp&)`: a handler by operand size alone. */
+#define VTKIT_SIZED(NAME)                                                     \
+  template <typename T, bool Mem>                                             \
+  struct NAME##Family {                                                       \
+    static bool run(Cpu& cpu, const MicroOp& op) { return NAME<T>(cpu, op); } \
+  }
+
+}  // namespace vtkit::emulator
