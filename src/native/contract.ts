@@ -1,8 +1,5 @@
 /** The types of the addon, as native/napi exports it. Nothing but src/native, src/kvm and src/emulator sees them. */
-import type { CpuBinding } from './cpu-contract.ts';
-import type { KvmSystemBinding } from './kvm-system-contract.ts';
-
-export interface NativeAddon extends CpuBinding, KvmSystemBinding {
+export interface NativeAddon {
   /** KVM_GET_SUPPORTED_CPUID: an array of kvm_cpuid_entry2. */
   kvmSupportedCpuid(path: string): Uint8Array;
   readonly Machine: new (options: NativeMachineOptions, onWake: () => void) => NativeMachine;
