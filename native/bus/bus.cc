@@ -12,8 +12,6 @@ constexpr size_t kMaxPortRanges = 255;  // portIndex_ is one byte a port
 constexpr uint64_t onesOf(unsigned size) { return size >= 8 ? ~uint64_t{0} : (uint64_t{1} << (size * 8)) - 1; }
 }  // namespace
 
-Bus::Bus() : portIndex_(kPorts, 0) {}
-
 bool Bus::map(Space space, uint64_t from, uint64_t count, std::shared_ptr<Device> device) {
   std::vector<Range>& ranges = space == Space::ports ? ports_ : memory_;
   if (count == 0 || from + count - 1 < from) return false;
@@ -23,6 +21,7 @@ bool Bus::map(Space space, uint64_t from, uint64_t count, std::shared_ptr<Device
   }
   ranges.push_back({from, count, std::move(device)});
   if (space == Space::ports) {
+    portIndex_.resize(kPorts);
     std::fill_n(portIndex_.begin() + static_cast<std::ptrdiff_t>(from), count, static_cast<uint8_t>(ranges.size()));
   }
   return true;
@@ -53,7 +52,7 @@ void Bus::setDefault(Space space, Answer answer) { (space == Space::ports ? port
 
 Bus::Range* Bus::find(Space space, uint64_t address) noexcept {
   if (space == Space::ports) {
-    const uint8_t index = portIndex_[address & (kPorts - 1)];
+    const uint8_t index = portIndex_.empty() ? uint8_t{0} : portIndex_[address & (kPorts - 1)];
     return index == 0 ? nullptr : &ports_[index - 1];
   }
   for (Range& range : memory_) {

@@ -20,8 +20,6 @@ enum class Space { ports, memory };
  */
 class Bus {
  public:
-  Bus();
-
   /** Maps a device. False if the range is empty, leaves the space, overlaps another, or the space is full. */
   bool map(Space space, uint64_t from, uint64_t count, std::shared_ptr<Device> device);
   bool unmap(Space space, uint64_t from);
@@ -42,7 +40,7 @@ class Bus {
 
   std::mutex mutex_;  // devices see one access at a time
   std::vector<Range> ports_, memory_;
-  std::vector<uint8_t> portIndex_;  // 1 + index into ports_, 0 = nobody
+  std::vector<uint8_t> portIndex_;  // 1 + index into ports_, 0 = nobody; empty without ranges
   Answer portDefault_ = Answer::exit, memoryDefault_ = Answer::exit;
 };
 

@@ -38,6 +38,16 @@ Thread::Thread(Cell& cell, std::unique_ptr<Processor> processor, bool waitsInHal
       processor_(std::move(processor)),
       waitsInHalt_(waitsInHalt),
       notify_(std::move(notify)) {
+  cell_.threadSleeps.store(1);  // until the first command: wake() starts it
+}
+
+Thread::~Thread() { quit(); }
+
+void Thread::wake() {
+  if (thread_.joinable()) {
+    notifyThread();
+    return;
+  }
   // Signals belong to the threads of the process that expect them; a new thread inherits the mask.
   sigset_t all, old;
   sigfillset(&all);
@@ -46,9 +56,7 @@ Thread::Thread(Cell& cell, std::unique_ptr<Processor> processor, bool waitsInHal
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
 }
 
-Thread::~Thread() { quit(); }
-
-void Thread::wake() {
+void Thread::notifyThread() {
   const std::lock_guard<std::mutex> lock(mutex_);
   wake_.notify_all();
 }
@@ -56,12 +64,12 @@ void Thread::wake() {
 void Thread::requestStop() {
   cell_.stopRequested.store(1);
   processor_->kick();
-  wake();
+  notifyThread();
 }
 
 void Thread::interruptChanged() {
   processor_->kick();
-  wake();
+  notifyThread();
 }
 
 bool Thread::waitForExit(uint32_t milliseconds) {
@@ -80,6 +88,7 @@ void Thread::quit() {
 }
 
 void Thread::loop() {
+  cell_.threadSleeps.store(0);
   while (waitForCommand() != Command::none) {
     ExitKind kind;
     try {

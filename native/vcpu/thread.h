@@ -29,7 +29,7 @@ class Thread final : private Outside {
 
   Processor& processor() { return *processor_; }
 
-  /** A command was posted while the thread slept. */
+  /** A command was posted while the thread slept, or before there was one. On the thread that posts commands. */
   void wake();
   /** Asks a running vCPU to stop; no effect on one that is stopped. */
   void requestStop();
@@ -42,6 +42,7 @@ class Thread final : private Outside {
 
  private:
   void loop();
+  void notifyThread();
   ExitKind runOnce();
   Command waitForCommand();
   void publish(Phase phase);

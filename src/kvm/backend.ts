@@ -17,23 +17,25 @@ export function open(options: EngineOptions, onWake: () => void): EngineMachine 
   const addon = loadAddon();
   try {
     const native = new addon.Machine({ engine: 'kvm', path, kernelIrqchip: options.irqchip === 'kernel' }, onWake);
-    return { kind: 'kvm', native, layout: addon.layout, countsInstructions: false, cpuid: (cpu) => cpuidOf(cpu) };
+    return { kind: 'kvm', native, layout: addon.layout, countsInstructions: false, cpuid: cpuidOf };
   } catch (error) {
     const code = (error as { code?: string }).code ?? '';
     throw KernelError.from(error, hints[code]);
   }
 
-  /** What KVM supports, with the APIC id of each processor in its place (SDM Vol. 2A, CPUID leaves 1 and 0Bh). */
-  function cpuidOf(cpu: number): Uint8Array {
-    const entries = decodeCpuid(supported());
-    for (const entry of entries) {
-      if (entry.leaf === 1) entry.ebx = ((entry.ebx & 0x00ff_ffff) | (cpu << 24)) >>> 0;
-      if (entry.leaf === 0xb || entry.leaf === 0x1f) entry.edx = cpu;
-    }
-    return encodeCpuid(entries);
-  }
+}
 
-  function supported(): Uint8Array {
-    return addon.kvmSupportedCpuid(path);
+/** What KVM supports; asked once, since the kernel executes CPUID for every leaf. */
+let supported: Uint8Array | undefined;
+
+/** KVM's CPUID with the APIC id of one processor in its place (SDM Vol. 2A, CPUID leaves 1, 0Bh and 1Fh). */
+function cpuidOf(cpu: number): Uint8Array {
+  supported ??= loadAddon().kvmSupportedCpuid(path);
+  if (cpu === 0) return supported;
+  const entries = decodeCpuid(supported);
+  for (const entry of entries) {
+    if (entry.leaf === 1) entry.ebx = ((entry.ebx & 0x00ff_ffff) | (cpu << 24)) >>> 0;
+    if (entry.leaf === 0xb || entry.leaf === 0x1f) entry.edx = cpu;
   }
+  return encodeCpuid(entries);
 }

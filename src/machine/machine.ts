@@ -213,7 +213,7 @@ export class Machine {
     running.delete(this);
     forgotten.unregister(this);
     this.#engine.native.close();
-    for (const vcpu of this.vcpus) vcpu.abandon(new UsageError('the machine was closed while the vCPU ran'));
+    for (const vcpu of this.vcpus) vcpu.abandon();
   }
 
   [Symbol.dispose](): void {

@@ -21,6 +21,8 @@ import { VcpuState } from './vcpu-state.ts';
 
 /** How long JavaScript polls for the next exit before it goes back to the event loop. */
 const spinMs = 0.1;
+/** How often runSync looks whether something waits on the event loop. */
+const lookMs = 5;
 /** How long exits that mapped ranges answer may follow each other before other events get their turn. */
 const turnMs = 5;
 const defaultBudgetMs = 10;
@@ -44,6 +46,12 @@ export interface RunOptions {
 export interface RunSyncOptions {
   /** The longest that the call may take: 10 unless given. */
   readonly maxMs?: number;
+}
+
+/** Moments of a runSync, in performance.now() milliseconds. */
+interface Budget {
+  readonly end: number;
+  look: number;
 }
 
 interface Sleeper {
@@ -148,11 +156,13 @@ export class Vcpu extends VcpuState {
     if (!(maxMs > 0)) throw new RangeError('maxMs must be above 0');
     this.#begin();
     try {
-      const deadline = performance.now() + maxMs;
+      const now = performance.now();
+      const clock = { end: now + maxMs, look: now + lookMs };
       for (;;) {
-        const exit = this.#awaitExit(deadline);
+        const exit = this.#awaitExit(clock);
         if (!isAnswerable(exit) || handler(exit) === 'leave') return exit;
         if (this.#unanswered) throw new UsageError(`the handler did not answer the ${exit.kind} exit`);
+        this.#watch(clock);
         this.#resume(command.run);
       }
     } finally {
@@ -182,8 +192,8 @@ export class Vcpu extends VcpuState {
   }
 
   /** @internal The machine closes: whoever waits for this vCPU hears of it. */
-  abandon(error: unknown): void {
-    this.#sleeper?.reject(error);
+  abandon(): void {
+    this.#sleeper?.reject(new UsageError('the machine was closed while the vCPU ran'));
     this.#sleeper = undefined;
     if (this.#busy) this.#end();
   }
@@ -327,19 +337,27 @@ export class Vcpu extends VcpuState {
   }
 
   /** Waits for the next exit within a runSync; asks the vCPU to stop when the time is over. */
-  #awaitExit(deadline: number): Exit {
+  #awaitExit(clock: Budget): Exit {
     for (;;) {
       while (!this.#awaitPhase(performance.now() + spinMs)) {
         this.#around.drain();
-        if (performance.now() >= deadline) this.#requestStop('budget');
-        else if (this.#around.native.eventsPending()) this.#requestStop('event-loop');
+        this.#watch(clock);
         // After the spin JavaScript sleeps in slices, short enough for worker.terminate() and the budget.
-        const left = Math.ceil(deadline - performance.now());
-        this.#around.native.waitForExit(this.index, Math.min(2, Math.max(1, left)));
+        this.#around.native.waitForExit(this.index, Math.min(2, Math.max(1, Math.ceil(clock.end - performance.now()))));
       }
       const exit = this.#take();
       if (exit !== undefined) return exit;
-      if (performance.now() >= deadline) this.#requestStop('budget');
+      this.#watch(clock);
+    }
+  }
+
+  #watch(clock: Budget): void {
+    const now = performance.now();
+    if (now >= clock.end) {
+      this.#requestStop('budget');
+    } else if (now >= clock.look) {
+      clock.look = now + lookMs;
+      if (this.#around.native.eventsPending()) this.#requestStop('event-loop');
     }
   }
 
