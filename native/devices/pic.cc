@@ -25,25 +25,28 @@ Pic::Pic(std::function<void()> intrChanged) : intrChanged_(std::move(intrChanged
 
 template <typename Change>
 void Pic::update(Change change) {
-  bool before, after;
+  bool rises;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    before = master_.pending() >= 0;
+    const bool before = master_.pending() >= 0;
     change();
-    // The cascade follows the slave's output like a level: a request that goes away unserved leaves no trace.
-    if (slave_.pending() >= 0) {
-      master_.request |= bit(kCascade);
-    } else {
-      master_.request &= static_cast<uint8_t>(~bit(kCascade));
-    }
-    after = master_.pending() >= 0;
+    // The cascade's IRR bit follows the slave's output, so that a request that goes away unserved leaves no trace.
+    const auto cascade = static_cast<uint8_t>(slave_.pending() >= 0 ? bit(kCascade) : 0);
+    master_.edges = static_cast<uint8_t>((master_.edges & ~bit(kCascade)) | cascade);
+    const int request = master_.pending();
+    if (request >= 0) lastRequest_ = request;
+    rises = !before && request >= 0;
   }
-  if (after && !before) intrChanged_();
+  if (rises) intrChanged_();
 }
 
-void Pic::setLine(int number, bool level) {
+void Pic::setLine(int number, bool level, bool falls) {
   if (number == kCascade) return;
-  update([&] { (number < 8 ? master_ : slave_).setLine(number & 7, level); });
+  Chip& chip = number < 8 ? master_ : slave_;
+  update([&] {
+    if (falls) chip.setLine(number & 7, false);
+    chip.setLine(number & 7, level);
+  });
 }
 
 bool Pic::asserted() {
@@ -54,17 +57,19 @@ bool Pic::asserted() {
 int Pic::acknowledge() {
   int vector = -1;
   update([&] {
-    const int line = serve(master_);
-    vector = line == kCascade ? slave_.base + serve(slave_) : master_.base + line;
+    // A slave that withdraws too late has its master's answer already: the spurious line is then its own.
+    if (master_.pending() < 0 && lastRequest_ == kCascade) master_.edges |= bit(kCascade);
+    const int line = master_.serve();
+    vector = line == kCascade && !master_.single ? slave_.base + slave_.serve() : master_.base + line;
+    lastRequest_ = -1;
   });
   return vector;
 }
 
-/** An INTA cycle on one chip: the line that it serves; 7 without entering service if the request went away. */
-int Pic::serve(Chip& chip) {
-  const int number = chip.pending();
+int Pic::Chip::serve() {
+  const int number = pending();
   if (number < 0) return kSpurious;
-  chip.begin(number);
+  begin(number);
   return number;
 }
 
@@ -72,30 +77,34 @@ void Pic::Chip::setLine(int number, bool level) {
   const uint8_t mask = bit(number);
   const bool was = (levels & mask) != 0;
   levels = static_cast<uint8_t>(level ? levels | mask : levels & ~mask);
-  if ((elcr & mask) != 0) {
-    request = static_cast<uint8_t>(level ? request | mask : request & ~mask);
-  } else if (level && !was) {
-    request |= mask;
-  } else if (!level) {
-    request &= static_cast<uint8_t>(~mask);  // the 8259A wants the line high until INTA
-  }
+  if (level && !was) edges |= mask;
+  if (!level) edges &= static_cast<uint8_t>(~mask);  // the 8259A wants the line high until INTA
+}
+
+void Pic::Chip::setElcr(uint8_t value) {
+  // A line whose level is high when it becomes edge-triggered has had its edge.
+  edges &= static_cast<uint8_t>(~(elcr & ~value));
+  elcr = value;
 }
 
 int Pic::Chip::pending() const {
   if (initStep != 0) return -1;
-  const uint8_t candidates = request & static_cast<uint8_t>(~mask);
+  const auto candidates = static_cast<uint8_t>(request() & ~mask);
+  const auto blocking = static_cast<uint8_t>(specialMask ? service & ~mask : service);
   for (int i = 1; i <= 8; i++) {
     const int number = (lowest + i) & 7;
-    const uint8_t in = service & bit(number);
-    if (specialMask ? in != 0 : false) continue;
-    if (in != 0) return -1;  // in service: only higher priorities nest
-    if ((candidates & bit(number)) != 0) return number;
+    const bool requested = (candidates & bit(number)) != 0;
+    if ((blocking & bit(number)) == 0) {
+      if (requested) return number;
+      continue;
+    }
+    return requested && cascadeNests && number == kCascade ? number : -1;
   }
   return -1;
 }
 
 void Pic::Chip::begin(int number) {
-  if ((elcr & bit(number)) == 0) request &= static_cast<uint8_t>(~bit(number));
+  edges &= static_cast<uint8_t>(~bit(number));
   if (!autoEnd) {
     service |= bit(number);
   } else if (rotateOnAutoEnd) {
@@ -119,14 +128,13 @@ void Pic::Chip::endOfInterrupt(int number, bool rotate) {
 
 void Pic::Chip::command(uint8_t value) {
   if ((value & 0x10) != 0) {  // ICW1
-    const uint8_t kept = elcr, lines = levels;
+    const uint8_t keptElcr = elcr, keptLevels = levels;
     *this = Chip();
-    elcr = kept;
-    levels = lines;
-    request = levels & elcr;
+    elcr = keptElcr;
+    levels = keptLevels;
     initStep = 2;
+    single = (value & 0x02) != 0;
     wantsIcw4 = (value & 0x01) != 0;
-    if ((value & 0x02) != 0) initStep = 0;  // single chip: not wired so on a PC
     return;
   }
   if ((value & 0x08) != 0) {  // OCW3
@@ -161,15 +169,17 @@ void Pic::Chip::command(uint8_t value) {
 
 void Pic::Chip::write(unsigned port, uint8_t value) {
   if (port == 0) return command(value);
+  const uint8_t lastStep = wantsIcw4 ? 4 : 0;
   switch (initStep) {
     case 2:
       base = value & 0xf8;
-      initStep = 3;
+      initStep = single ? lastStep : 3;
       break;
     case 3:
-      initStep = wantsIcw4 ? 4 : 0;
+      initStep = lastStep;
       break;
     case 4:
+      cascadeNests = (value & 0x10) != 0;
       autoEnd = (value & 0x02) != 0;
       initStep = 0;
       break;
@@ -187,7 +197,7 @@ uint8_t Pic::Chip::read(unsigned port) {
     return static_cast<uint8_t>(0x80 | number);
   }
   if (port == 1) return mask;
-  return readService ? service : request;
+  return readService ? service : request();
 }
 
 bus::Answer Pic::Ports::read(uint64_t offset, unsigned size, uint64_t& value) {
@@ -213,7 +223,7 @@ bus::Answer Pic::Ports::write(uint64_t offset, unsigned size, uint64_t value) {
     pic_->update([&] {
       Chip& chip = which_ == 0 || (which_ == 2 && port == 0) ? pic_->master_ : pic_->slave_;
       if (which_ == 2) {
-        chip.elcr = byte & kSelectable[port];
+        chip.setElcr(byte & kSelectable[port]);
       } else {
         chip.write(port, byte);
       }
