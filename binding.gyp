@@ -46,7 +46,9 @@
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
       "sources": [
         "native/addon.cc",
+        "native/cpu/cpuid.cc",
         "native/emulator/engine.cc",
+        "native/kvm/system.cc",
         "native/kvm/vcpu-state.cc",
         "native/kvm/vcpu.cc",
         "native/kvm/vm.cc",
@@ -54,7 +56,7 @@
         "native/machine/machine.cc",
         "native/napi/convert.cc",
         "native/napi/engines.cc",
-        "native/napi/kvm-cpuid.cc",
+        "native/napi/host.cc",
         "native/napi/layout.cc",
         "native/napi/machine-board.cc",
         "native/napi/machine-vcpu.cc",

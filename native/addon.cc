@@ -1,13 +1,15 @@
 // Registers the bindings.
 #include <napi.h>
 
-#include "napi/kvm-cpuid.h"
+#include "napi/host.h"
 #include "napi/layout.h"
 #include "napi/machine.h"
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
   vtkit::napi::Machine::init(env, exports);
+  exports.Set("cpuid", Napi::Function::New<vtkit::napi::cpuid>(env, "cpuid"));
   exports.Set("kvmSupportedCpuid", Napi::Function::New<vtkit::napi::kvmSupportedCpuid>(env, "kvmSupportedCpuid"));
+  exports.Set("kvmProbe", Napi::Function::New<vtkit::napi::kvmProbe>(env, "kvmProbe"));
   exports.Set("layout", vtkit::napi::layout(env));
   return exports;
 }

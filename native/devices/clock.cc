@@ -3,10 +3,15 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 
 namespace vtkit::devices {
+
+namespace {
+constexpr uint64_t kLongestWait = uint64_t{3600} * 1000000000;  // what a library's clock surely adds without overflow
+}
 
 ThreadAlarm::~ThreadAlarm() {
   {
@@ -45,11 +50,13 @@ void ThreadAlarm::loop() {
       continue;
     }
     const uint64_t now = clock_.nanoseconds();
-    if (now < deadline_) {
-      changed_.wait_for(lock, std::chrono::nanoseconds(deadline_ - now));
+    const uint64_t due = std::max(deadline_, notBefore_);
+    if (now < due) {
+      changed_.wait_for(lock, std::chrono::nanoseconds(std::min(due - now, kLongestWait)));
       continue;
     }
     armed_ = false;
+    notBefore_ = now + kShortestGap;
     lock.unlock();
     expired_();
     lock.lock();

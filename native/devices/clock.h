@@ -24,9 +24,16 @@ class Alarm {
   virtual void cancel() = 0;
 };
 
-/** An alarm on a thread of its own, which exists from the first request on. */
+/**
+ * An alarm on a thread of its own, which exists from the first request on.
+ *
+ * Calls are at least kShortestGap apart: a guest that asks for a timer of half a million hertz gets what it can take
+ * and does not keep a processor of the host busy.
+ */
 class ThreadAlarm final : public Alarm {
  public:
+  static constexpr uint64_t kShortestGap = 50000;  // nanoseconds
+
   ThreadAlarm(Clock& clock, std::function<void()> expired) : clock_(clock), expired_(std::move(expired)) {}
   ~ThreadAlarm() override;
 
@@ -41,6 +48,7 @@ class ThreadAlarm final : public Alarm {
   std::mutex mutex_;
   std::condition_variable changed_;
   uint64_t deadline_ = 0;
+  uint64_t notBefore_ = 0;
   bool armed_ = false, quit_ = false;
   std::thread thread_;
 };

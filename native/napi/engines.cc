@@ -1,25 +1,19 @@
 // Which engine a machine gets.
 #include "napi/engines.h"
 
-#include <fcntl.h>
-#include "kvm/uapi.h"
-
 #include <string>
 
 #include "emulator/engine.h"
+#include "kvm/system.h"
 #include "kvm/vm.h"
-#include "os/ioctl.h"
 
 namespace vtkit::napi {
 
 namespace {
 
 std::unique_ptr<machine::Engine> createKvm(const std::string& path, bool kernelIrqchip, machine::Board& board) {
-  const os::Fd system = os::Fd::open(path, O_RDWR);
-  const int runBytes = os::ioctl(system, KVM_GET_VCPU_MMAP_SIZE, "KVM_GET_VCPU_MMAP_SIZE", 0);
-  os::Fd vm(os::ioctl(system, KVM_CREATE_VM, "KVM_CREATE_VM", 0));
-  return std::make_unique<kvm::Vm>(std::move(vm), static_cast<size_t>(runBytes), board,
-                                   kvm::Vm::Options{kernelIrqchip});
+  const kvm::System system = kvm::System::open(path);
+  return std::make_unique<kvm::Vm>(system.createVm(), system.vcpuMmapSize(), board, kvm::Vm::Options{kernelIrqchip});
 }
 
 }  // namespace

@@ -1,9 +1,25 @@
 /** The types of the addon, as native/napi exports it. Nothing but src/native, src/kvm and src/emulator sees them. */
 export interface NativeAddon {
+  /** CPUID executed on one processor: EAX, EBX, ECX, EDX for each pair of leaf and subleaf. */
+  cpuid(cpu: number, pairs: Uint32Array): Uint32Array;
+  kvmProbe(path: string): KvmProbe;
   /** KVM_GET_SUPPORTED_CPUID: an array of kvm_cpuid_entry2. */
   kvmSupportedCpuid(path: string): Uint8Array;
   readonly Machine: new (options: NativeMachineOptions, onWake: () => void) => NativeMachine;
   readonly layout: Layout;
+}
+
+/** What one question gave: a value, or the kernel's refusal in the shape of Node's SystemError. */
+export type Answer<T> = { readonly value: T; readonly error?: undefined } | { readonly error: Error; readonly value?: undefined };
+
+/** The answers of /dev/kvm. `vm` is true when a machine was really created. */
+export interface KvmProbe {
+  readonly apiVersion: Answer<number>;
+  readonly vcpuMmapSize: Answer<number>;
+  /** KVM_CHECK_EXTENSION by the capability's name in <linux/kvm.h>. */
+  readonly capabilities: Answer<Readonly<Record<string, number>>>;
+  readonly vm: Answer<boolean>;
+  readonly featureMsrs: Answer<readonly (readonly [number, bigint])[]>;
 }
 
 export type NativeMachineOptions =

@@ -1,56 +1,98 @@
 /** Loads the addon: the only place that does. */
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NotSupportedError } from '../errors.ts';
 import type { NativeAddon } from './contract.ts';
 
-const moduleRoot = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-const platform = `${process.platform}-${process.arch}`;
-const buildCommand = 'npx node-gyp rebuild';
+/** What decides which file is loaded. Tests give their own. */
+export interface LoadContext {
+  readonly root: string;
+  readonly platform: string;
+  readonly arch: string;
+  readonly libc: () => Libc;
+}
+
+export type Libc = 'glibc' | 'musl';
+
+type Bindings = (options: { bindings: string; module_root: string; try: string[][] }) => NativeAddon;
+
+const bindings = createRequire(import.meta.url)('bindings') as Bindings;
+
+const thisProcess: LoadContext = {
+  root: fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, ''),
+  platform: process.platform,
+  arch: process.arch,
+  libc: runningLibc,
+};
 
 let loaded: NativeAddon | undefined;
 
 /**
  * The addon, loaded once a thread, at first use.
- * @throws NotSupportedError on a platform without one; Error naming the files, the cause and the build command if it
- * cannot be loaded
+ * @throws NotSupportedError on a platform without one
+ * @throws Error naming each file tried, its cause and the build command, if none can be loaded
  */
 export function loadAddon(): NativeAddon {
-  loaded ??= load();
+  loaded ??= load(thisProcess);
   return loaded;
 }
 
-function load(): NativeAddon {
-  if (platform !== 'linux-x64') {
-    throw new NotSupportedError(`vtkit has no native part for ${platform}`, { requires: 'Linux on x86-64' });
+/** Loads the prebuilt addon of this platform and C library, else what was built here. */
+export function load({ root, platform, arch, libc }: LoadContext): NativeAddon {
+  if (platform !== 'linux' || arch !== 'x64') {
+    throw new NotSupportedError(`vtkit has no native part for ${platform}-${arch}`, { requires: 'Linux on x86-64' });
   }
-  const bindings = createRequire(import.meta.url)('bindings') as (options: object) => NativeAddon;
+  const places = [
+    ['prebuilds', `${platform}-${arch}-${libc()}`],
+    ['build', 'Release'],
+  ];
+  const failures: Failure[] = [];
+  for (const place of places) {
+    // One place at a time: given several, bindings stops at the first file that is there but does not load, and a
+    // prebuilt file too new for this C library would hide the one that was built here because of it.
+    try {
+      return bindings({ bindings: 'vtkit', module_root: root, try: [['module_root', ...place, 'bindings']] });
+    } catch (cause) {
+      failures.push({ file: join(root, ...place, 'vtkit.node'), cause });
+    }
+  }
+  throw notLoaded(failures, root);
+}
+
+interface Failure {
+  readonly file: string;
+  readonly cause: unknown;
+}
+
+function notLoaded(failures: readonly Failure[], root: string): Error {
+  const tried = failures.map(({ file, cause }) => `  ${file}: ${reason(cause, file)}`);
+  const build = `npm run build:native --prefix ${root}`;
+  const message = ['the native part of vtkit cannot be loaded', ...tried, `build it with: ${build}`].join('\n');
+  const causes = failures.map(({ cause }) => cause);
+  return new Error(message, { cause: causes.find((cause) => !isAbsent(cause)) ?? causes[0] });
+}
+
+function reason(cause: unknown, file: string): string {
+  if (isAbsent(cause)) return 'not there';
+  // dlopen's message begins with the file, which stands before it already.
+  return cause instanceof Error ? cause.message.replace(`${file}: `, '') : String(cause);
+}
+
+/** What bindings throws when the file does not exist; an error of dlopen has no `tries`. */
+function isAbsent(cause: unknown): boolean {
+  return cause instanceof Error && 'tries' in cause;
+}
+
+/**
+ * The C library of this process, from the loader that is mapped into it: 0.6 ms, where process.report takes 4 ms and
+ * starting ldd takes longer still. Without /proc it is taken for glibc, which costs a failed dlopen if it is not.
+ */
+function runningLibc(): Libc {
   try {
-    return bindings({
-      bindings: 'vtkit.node',
-      module_root: moduleRoot,
-      try: [
-        ['module_root', 'prebuilds', `${platform}-${libc()}`, 'bindings'],
-        ['module_root', 'build', 'Release', 'bindings'],
-      ],
-    });
-  } catch (cause) {
-    throw describe(cause);
+    return readFileSync('/proc/self/maps', 'latin1').includes('/ld-musl-') ? 'musl' : 'glibc';
+  } catch {
+    return 'glibc';
   }
-}
-
-/** glibc's dynamic loader announces itself in the report; where it does not, the C library is musl. */
-function libc(): 'glibc' | 'musl' {
-  const maps = createRequire(import.meta.url)('node:fs').readFileSync('/proc/self/maps', 'latin1') as string;
-  return maps.includes('/ld-musl-') ? 'musl' : 'glibc';
-}
-
-function describe(cause: unknown): Error {
-  const tries = (cause as { tries?: string[] }).tries;
-  const reason = cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause);
-  const where = tries === undefined ? '' : ` (tried ${tries.join(', ')})`;
-  return new Error(`the native part of vtkit cannot be loaded: ${reason}${where}; build it with: cd ${moduleRoot} && ${buildCommand}`, {
-    cause,
-  });
 }
