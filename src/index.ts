@@ -13,3 +13,5 @@ export type { AccessHandler } from './machine/ranges.ts';
 export type { RegisterName, Registers } from './machine/registers.ts';
 export type { DescriptorTable, Segment, SystemRegisterChanges, SystemRegisters } from './machine/sregs.ts';
 export type { RunOptions, RunSyncOptions, Vcpu } from './machine/vcpu.ts';
+export type { Evidence, Finding, State } from './probe/check.ts';
+export { type ProbeDocument, type ProbeOptions, probe } from './probe/index.ts';

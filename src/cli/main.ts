@@ -4,7 +4,9 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { exitCodeOf, report } from './report.ts';
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 
 /** Subcommands, loaded when they are asked for: `vtkit probe` must not pay for `vtkit run`. */
 const commands = {
@@ -14,7 +16,9 @@ const commands = {
 
 async function main(argv: readonly string[]): Promise<void> {
   const program = new Command('vtkit')
-    .description('Intel VT for Node: check VT-x, VT-d and VT-c on this host, and run guests on KVM or on an emulated processor.')
+    .description(
+      'Intel VT for Node: check VT-x, VT-d and VT-c on this host, and run guests on KVM or on an emulated processor.',
+    )
     .version(version, '-V, --version')
     .showHelpAfterError('(vtkit --help shows what there is)')
     .addHelpText(
@@ -28,7 +32,10 @@ Examples:
 Set DEBUG=vtkit for stack traces, NO_COLOR=1 for plain text.`,
     );
   const named = argv[2] as keyof typeof commands | undefined;
-  const wanted = named !== undefined && Object.hasOwn(commands, named) ? [named] : (Object.keys(commands) as (keyof typeof commands)[]);
+  const wanted =
+    named !== undefined && Object.hasOwn(commands, named)
+      ? [named]
+      : (Object.keys(commands) as (keyof typeof commands)[]);
   for (const name of wanted) program.addCommand(await commands[name]());
   for (const command of [program, ...program.commands]) command.exitOverride();
   await program.parseAsync([...argv]);

@@ -2,9 +2,9 @@
 import { statSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../errors.ts';
+import type { Area } from '../probe/check.ts';
 import { areas, exitCodeOf, probe } from '../probe/index.ts';
 import { page } from '../probe/page.ts';
-import type { Area } from '../probe/check.ts';
 
 interface ProbeFlags {
   readonly json?: boolean;
@@ -39,7 +39,9 @@ Examples:
 
 function run(flags: ProbeFlags): void {
   if (flags.root !== undefined && !statSync(flags.root, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new UsageError(`--root: '${flags.root}' is no directory`, { hint: 'give a directory that holds sys, proc and dev' });
+    throw new UsageError(`--root: '${flags.root}' is no directory`, {
+      hint: 'give a directory that holds sys, proc and dev',
+    });
   }
   const document = probe({
     ...(flags.only === undefined ? {} : { only: flags.only }),

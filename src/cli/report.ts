@@ -11,7 +11,8 @@ export function report(error: unknown): void {
   process.stderr.write(`${colour('red', 'error:')} ${message}\n`);
   const hint = (error as { hint?: unknown }).hint;
   if (typeof hint === 'string') process.stderr.write(`${colour('yellow', 'hint:')} ${hint}\n`);
-  if (process.env.DEBUG?.split(',').includes('vtkit') && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  if (process.env.DEBUG?.split(',').includes('vtkit') && error instanceof Error)
+    process.stderr.write(`${error.stack}\n`);
 }
 
 export function exitCodeOf(error: unknown): number {
@@ -19,11 +20,16 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof NotSupportedError || error instanceof KernelError || error instanceof AggregateError) {
     return exitCode.unavailable;
   }
-  if (error instanceof CorruptInputError || error instanceof TypeError || error instanceof RangeError) return exitCode.misuse;
+  if (error instanceof CorruptInputError || error instanceof TypeError || error instanceof RangeError)
+    return exitCode.misuse;
   return (error as { name?: string }).name === 'UsageError' ? exitCode.misuse : exitCode.internal;
 }
 
 /** Colour for stderr, unless it is no terminal or NO_COLOR is set. */
-export function colour(style: Parameters<typeof styleText>[0], text: string, stream: NodeJS.WriteStream = process.stderr): string {
+export function colour(
+  style: Parameters<typeof styleText>[0],
+  text: string,
+  stream: NodeJS.WriteStream = process.stderr,
+): string {
   return stream.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text;
 }

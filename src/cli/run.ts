@@ -61,7 +61,8 @@ Examples:
 async function run(file: string, flags: RunFlags): Promise<void> {
   const started = performance.now();
   const image = readFileSync(file);
-  const initrd = flags.initrd === undefined ? undefined : { name: basename(flags.initrd), bytes: readFileSync(flags.initrd) };
+  const initrd =
+    flags.initrd === undefined ? undefined : { name: basename(flags.initrd), bytes: readFileSync(flags.initrd) };
   const trace = flags.trace === undefined ? undefined : createWriteStream(flags.trace);
   const terminal = new Terminal();
   const pc = await Pc.create({
@@ -80,13 +81,15 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   };
   try {
     pc.load(image, { name: file, append: flags.append, initrd });
-    if (!flags.json) process.stderr.write(`${colour('dim', `vtkit: ${machine.backend.kind} (${machine.backend.why})`)}\n`);
+    if (!flags.json)
+      process.stderr.write(`${colour('dim', `vtkit: ${machine.backend.kind} (${machine.backend.why})`)}\n`);
     const timer = flags.timeout === undefined ? undefined : setTimeout(() => stop('timeout'), flags.timeout * 1000);
     terminal.open(pc.type, () => stop('interrupt'));
     const outcome = await pc.run();
     clearTimeout(timer);
     terminal.close();
-    process.exitCode = ended === 'timeout' ? runExit.timedOut : ended === 'interrupt' ? exitCode.interrupted : codeOf(outcome);
+    process.exitCode =
+      ended === 'timeout' ? runExit.timedOut : ended === 'interrupt' ? exitCode.interrupted : codeOf(outcome);
     if (outcome.kind === 'crashed') {
       const error = guestError(machine, outcome.exit, outcome.cpu);
       report(error);
@@ -140,7 +143,8 @@ function parseSize(text: string): number {
 }
 
 function parseCount(text: string): number {
-  if (!/^\d+$/.test(text) || Number(text) < 1 || Number(text) > 255) throw new InvalidArgumentError('a number from 1 to 255.');
+  if (!/^\d+$/.test(text) || Number(text) < 1 || Number(text) > 255)
+    throw new InvalidArgumentError('a number from 1 to 255.');
   return Number(text);
 }
 

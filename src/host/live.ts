@@ -1,5 +1,15 @@
 /** Facts of the host that this process runs on, or of another /sys, /proc and /dev tree. */
-import { accessSync, closeSync, constants, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { decodeDmar } from '../acpi/dmar.ts';
 import type { Answer } from '../native/contract.ts';
@@ -20,7 +30,9 @@ export function readLiveHost(root = '/'): HostFacts {
 
   const online = fact(at('sys/devices/system/cpu/online'), () => parseCpuList(text('sys/devices/system/cpu/online')));
   const cpus = online.value ?? [0];
-  const cpuid = new Map(cpus.map((cpu) => [cpu, live ? executeCpuid(cpu) : readCpuidDevice(at('dev/cpu', `${cpu}`, 'cpuid'))]));
+  const cpuid = new Map(
+    cpus.map((cpu) => [cpu, live ? executeCpuid(cpu) : readCpuidDevice(at('dev/cpu', `${cpu}`, 'cpuid'))]),
+  );
   const firstCpu = cpus[0] ?? 0;
   const leaves = cpuid.get(firstCpu)?.value ?? [];
   const indices = hasFeature(leaves, 'vmx') ? [...vmxMsrs, ...otherMsrs] : otherMsrs;
@@ -50,7 +62,9 @@ export function readLiveHost(root = '/'): HostFacts {
     modules: fact(at('sys/module'), () => readModules(at('sys/module'))),
     iommuUnits: fact(at('sys/class/iommu'), () => readIommuUnits(at('sys/class/iommu'))),
     iommuGroups: fact(at('sys/kernel/iommu_groups'), () => readdirSync(at('sys/kernel/iommu_groups')).length),
-    dmar: fact(at('sys/firmware/acpi/tables/DMAR'), () => decodeDmar(readFileSync(at('sys/firmware/acpi/tables/DMAR')))),
+    dmar: fact(at('sys/firmware/acpi/tables/DMAR'), () =>
+      decodeDmar(readFileSync(at('sys/firmware/acpi/tables/DMAR'))),
+    ),
     cmdline: fact(at('proc/cmdline'), () => text('proc/cmdline').trim()),
     vfioNode: fact(at('dev/vfio'), () => readdirSync(at('dev/vfio'))),
     pci: fact(at('sys/bus/pci/devices'), () => readPciFunctions(at('sys/bus/pci/devices'))),
@@ -94,7 +108,11 @@ function executeCpuid(cpu: number): Fact<readonly CpuidLeaf[]> {
         return { leaf, subleaf, eax, ebx, ecx, edx };
       });
     };
-    const bases = ask([[0, 0], [1, 0], [0x8000_0000, 0]]);
+    const bases = ask([
+      [0, 0],
+      [1, 0],
+      [0x8000_0000, 0],
+    ]);
     return ask(pairsWithin(highestOf(bases)));
   });
 }
@@ -114,11 +132,23 @@ function readCpuidDevice(path: string): Fact<readonly CpuidLeaf[]> {
     try {
       const ask = ([leaf, subleaf]: readonly [number, number]): CpuidLeaf => {
         const data = Buffer.alloc(16);
-        if (readSync(file, data, 0, 16, BigInt(leaf) + (BigInt(subleaf) << 32n)) !== 16) throw new Error(`no leaf ${leaf}`);
-        const [eax, ebx, ecx, edx] = [0, 4, 8, 12].map((offset) => data.readUInt32LE(offset)) as [number, number, number, number];
+        if (readSync(file, data, 0, 16, BigInt(leaf) + (BigInt(subleaf) << 32n)) !== 16)
+          throw new Error(`no leaf ${leaf}`);
+        const [eax, ebx, ecx, edx] = [0, 4, 8, 12].map((offset) => data.readUInt32LE(offset)) as [
+          number,
+          number,
+          number,
+          number,
+        ];
         return { leaf, subleaf, eax, ebx, ecx, edx };
       };
-      const bases = ([[0, 0], [1, 0], [0x8000_0000, 0]] as const).map(ask);
+      const bases = (
+        [
+          [0, 0],
+          [1, 0],
+          [0x8000_0000, 0],
+        ] as const
+      ).map(ask);
       return pairsWithin(highestOf(bases)).map(ask);
     } finally {
       closeSync(file);
@@ -166,18 +196,23 @@ function readModules(folder: string): Map<string, Record<string, string>> {
     names.sort().map((name) => {
       const parameters = join(folder, name, 'parameters');
       if (!existsSync(parameters)) return [name, {}];
-      const values = readdirSync(parameters).sort().map((parameter) => {
-        const value = fact('', () => readFileSync(join(parameters, parameter), 'utf8').trim());
-        return [parameter, value.value ?? `unreadable: ${value.error}`] as const;
-      });
+      const values = readdirSync(parameters)
+        .sort()
+        .map((parameter) => {
+          const value = fact('', () => readFileSync(join(parameters, parameter), 'utf8').trim());
+          return [parameter, value.value ?? `unreadable: ${value.error}`] as const;
+        });
       return [name, Object.fromEntries(values)];
     }),
   );
 }
 
 function readIommuUnits(folder: string): IommuUnit[] {
-  return readdirSync(folder).sort().map((name) => {
-    const value = (file: string): string | null => fact('', () => readFileSync(join(folder, name, 'intel-iommu', file), 'utf8').trim()).value ?? null;
-    return { name, version: value('version'), cap: value('cap'), ecap: value('ecap') };
-  });
+  return readdirSync(folder)
+    .sort()
+    .map((name) => {
+      const value = (file: string): string | null =>
+        fact('', () => readFileSync(join(folder, name, 'intel-iommu', file), 'utf8').trim()).value ?? null;
+      return { name, version: value('version'), cap: value('cap'), ecap: value('ecap') };
+    });
 }

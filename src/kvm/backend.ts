@@ -22,7 +22,6 @@ export function open(options: EngineOptions, onWake: () => void): EngineMachine 
     const code = (error as { code?: string }).code ?? '';
     throw KernelError.from(error, hints[code]);
   }
-
 }
 
 /** What KVM supports; asked once, since the kernel executes CPUID for every leaf. */

@@ -26,7 +26,9 @@ export async function chooseBackend(
   if (choice !== 'auto') {
     const backend = backends.get(choice);
     if (backend === undefined) {
-      throw new NotSupportedError(`there is no backend '${choice}'`, { requires: `one of auto, ${[...backends.keys()].join(', ')}` });
+      throw new NotSupportedError(`there is no backend '${choice}'`, {
+        requires: `one of auto, ${[...backends.keys()].join(', ')}`,
+      });
     }
     const engine = await backend.open(options, onWake);
     return { engine, chosen: { kind: choice, why: `asked for: ${backend.description}`, rejected: [] } };
@@ -36,7 +38,10 @@ export async function chooseBackend(
     try {
       const engine = await backend.open(options, onWake);
       const first = rejected[0];
-      const why = first === undefined ? backend.description : `${backend.description}; ${first.kind} is not available: ${first.error.message}`;
+      const why =
+        first === undefined
+          ? backend.description
+          : `${backend.description}; ${first.kind} is not available: ${first.error.message}`;
       return { engine, chosen: { kind: backend.kind, why, rejected } };
     } catch (error) {
       if (!(error instanceof Error)) throw error;

@@ -135,7 +135,9 @@ export class Cell {
 
   /** Exits so far, by kind number, those that devices in C++ answered included. */
   exitCounts(): BigUint64Array {
-    return new BigUint64Array(this.#view.buffer.slice(this.#layout.exitCounts, this.#layout.exitCounts + 8 * exitKinds));
+    return new BigUint64Array(
+      this.#view.buffer.slice(this.#layout.exitCounts, this.#layout.exitCounts + 8 * exitKinds),
+    );
   }
 
   get instructions(): bigint {

@@ -23,8 +23,12 @@ export function guestError(machine: Machine, exit: Exit, cpu = 0): GuestError {
 
 /** The registers in the order that people know, four a line. */
 export function registerText(error: GuestError): string {
-  const cells = Object.entries(error.registers).map(([name, value]) => `${name.padStart(6)} ${value.toString(16).padStart(16, '0')}`);
-  return Array.from({ length: Math.ceil(cells.length / 4) }, (_, row) => cells.slice(row * 4, row * 4 + 4).join(' ')).join('\n');
+  const cells = Object.entries(error.registers).map(
+    ([name, value]) => `${name.padStart(6)} ${value.toString(16).padStart(16, '0')}`,
+  );
+  return Array.from({ length: Math.ceil(cells.length / 4) }, (_, row) =>
+    cells.slice(row * 4, row * 4 + 4).join(' '),
+  ).join('\n');
 }
 
 function reason(exit: Exit): string {

@@ -42,9 +42,12 @@ export interface Space {
 const running = new Set<Machine>();
 const forgotten = new FinalizationRegistry<EngineMachine['native']>((native) => {
   native.close();
-  process.emitWarning('A Machine was garbage-collected without close(). Close machines, or declare them with `await using`.', {
-    code: 'VTKIT_MACHINE_NOT_CLOSED',
-  });
+  process.emitWarning(
+    'A Machine was garbage-collected without close(). Close machines, or declare them with `await using`.',
+    {
+      code: 'VTKIT_MACHINE_NOT_CLOSED',
+    },
+  );
 });
 
 export class Machine {
@@ -88,7 +91,11 @@ export class Machine {
     return machine;
   }
 
-  private constructor(engine: EngineMachine, chosen: ChosenBackend, options: MachineOptions & { cpus: number; irqchip: Irqchip }) {
+  private constructor(
+    engine: EngineMachine,
+    chosen: ChosenBackend,
+    options: MachineOptions & { cpus: number; irqchip: Irqchip },
+  ) {
     const { native, layout } = engine;
     this.#engine = engine;
     this.backend = chosen;
@@ -112,7 +119,8 @@ export class Machine {
       },
       () => native.drained(),
     );
-    if (options.unclaimed === 'open-bus') for (const space of ['ports', 'memory'] as const) native.setDefault(space, true);
+    if (options.unclaimed === 'open-bus')
+      for (const space of ['ports', 'memory'] as const) native.setDefault(space, true);
     if (options.irqchip === 'pic') native.addPc();
     if (options.trace !== undefined) native.setTracing(true);
 
@@ -166,7 +174,9 @@ export class Machine {
   setIrqLine(line: number, level: boolean): void {
     this.#assertOpen();
     if (this.irqchip === 'none') {
-      throw new UsageError('the machine has no interrupt controller', { hint: "create it with irqchip: 'pic' or 'kernel'" });
+      throw new UsageError('the machine has no interrupt controller', {
+        hint: "create it with irqchip: 'pic' or 'kernel'",
+      });
     }
     this.#kernel(() => this.#engine.native.setIrqLine(line, level));
   }
@@ -179,7 +189,12 @@ export class Machine {
 
   /** Signals an eventfd when the guest writes (KVM_IOEVENTFD): the write makes no exit. KVM only. */
   connectIoeventfd(
-    target: { readonly space: 'ports' | 'memory'; readonly address: Address; readonly bytes: number; readonly value?: Address },
+    target: {
+      readonly space: 'ports' | 'memory';
+      readonly address: Address;
+      readonly bytes: number;
+      readonly value?: Address;
+    },
     eventfd: number,
     connect = true,
   ): void {
@@ -220,8 +235,9 @@ export class Machine {
     this.close();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
     this.close();
+    return Promise.resolve();
   }
 
   #awake(): void {
@@ -275,7 +291,9 @@ export class Machine {
   #requireKvm(what: string): void {
     this.#assertOpen();
     if (this.backend.kind !== 'kvm') {
-      throw new NotSupportedError(`${what} needs the kernel: the ${this.backend.kind} backend has none`, { requires: 'backend: kvm' });
+      throw new NotSupportedError(`${what} needs the kernel: the ${this.backend.kind} backend has none`, {
+        requires: 'backend: kvm',
+      });
     }
   }
 
@@ -290,4 +308,3 @@ export class Machine {
     }
   }
 }
-

@@ -56,7 +56,10 @@ export class Pc {
       machine.stop();
     };
     const debugExit = options.debugExitPort ?? 0xf4;
-    machine.ports.map({ from: debugExit, count: 4 }, { write: (_port, _size, value) => end({ kind: 'debug-exit', value: Number(value) }) });
+    machine.ports.map(
+      { from: debugExit, count: 4 },
+      { write: (_port, _size, value) => end({ kind: 'debug-exit', value: Number(value) }) },
+    );
     for (const from of powerOffPorts) {
       const write = (_port: number, _size: number, value: number | bigint): void => {
         if ((Number(value) & sleepEnable) !== 0) end({ kind: 'powered-off' });

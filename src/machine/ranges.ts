@@ -20,11 +20,15 @@ export class Ranges {
   add(from: number, count: number, handler: AccessHandler): void {
     const end = from + count;
     if (!Number.isSafeInteger(from) || !Number.isSafeInteger(end) || from < 0 || count < 1) {
-      throw new RangeError(`a range needs a start and a count of at least 1, both safe integers (got ${from}, ${count})`);
+      throw new RangeError(
+        `a range needs a start and a count of at least 1, both safe integers (got ${from}, ${count})`,
+      );
     }
     const other = this.#ranges.find((range) => from < range.end && range.from < end);
     if (other !== undefined) {
-      throw new RangeError(`the range 0x${from.toString(16)}+${count} overlaps the one at 0x${other.from.toString(16)}`);
+      throw new RangeError(
+        `the range 0x${from.toString(16)}+${count} overlaps the one at 0x${other.from.toString(16)}`,
+      );
     }
     this.#ranges = [...this.#ranges, { from, end, handler }].sort((a, b) => a.from - b.from);
   }

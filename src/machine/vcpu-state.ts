@@ -96,7 +96,11 @@ export abstract class VcpuState {
   setMsrs(values: Iterable<readonly [number, bigint]>): void {
     const rows = [...values];
     const taken = this.#call(() => this.#engine.native.setMsrs(this.index, encodeMsrs(rows)));
-    requireAll(taken, rows.map(([index]) => index), 'written');
+    requireAll(
+      taken,
+      rows.map(([index]) => index),
+      'written',
+    );
   }
 
   /** What CPUID tells the guest (KVM_GET_CPUID2). */
@@ -140,7 +144,9 @@ export abstract class VcpuState {
   #requireState(name: StateName): number {
     const bytes = this.#call(() => this.#engine.native.stateBytes(this.index, stateKind[name]));
     if (bytes === 0) {
-      throw new NotSupportedError(`the ${this.#engine.kind} backend has no '${name}' state`, { requires: 'backend: kvm' });
+      throw new NotSupportedError(`the ${this.#engine.kind} backend has no '${name}' state`, {
+        requires: 'backend: kvm',
+      });
     }
     return bytes;
   }

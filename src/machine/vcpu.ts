@@ -181,7 +181,10 @@ export class Vcpu extends VcpuState {
     if (sleeper === undefined || this.#cell.phase === phase.running) return;
     try {
       const exit = this.#poll();
-      if (exit === undefined) return this.#sleep();
+      if (exit === undefined) {
+        this.#sleep();
+        return;
+      }
       this.#sleeper = undefined;
       sleeper.resolve(exit);
     } catch (error) {
@@ -218,7 +221,9 @@ export class Vcpu extends VcpuState {
   }
 
   #unfinished(): UsageError {
-    return new UsageError('the instruction makes further accesses: run() on, and answer them, before reaching its state');
+    return new UsageError(
+      'the instruction makes further accesses: run() on, and answer them, before reaching its state',
+    );
   }
 
   #begin(): void {
@@ -299,7 +304,12 @@ export class Vcpu extends VcpuState {
         this.#pending = new MmioWriteExit(this.#door, cell.exitAddress, size, rip);
         break;
       default:
-        this.#pending = new HypercallExit(this.#door, cell.exitAddress, [0, 1, 2, 3].map((i) => cell.exitDetail(i)), rip);
+        this.#pending = new HypercallExit(
+          this.#door,
+          cell.exitAddress,
+          [0, 1, 2, 3].map((i) => cell.exitDetail(i)),
+          rip,
+        );
     }
     this.#unanswered = needsAnswer.has(this.#pending.kind);
     return this.#pending;
@@ -378,4 +388,3 @@ export class Vcpu extends VcpuState {
 function isAnswerable(exit: Exit): exit is AnswerableExit {
   return 'size' in exit;
 }
-

@@ -10,7 +10,9 @@ export interface NativeAddon {
 }
 
 /** What one question gave: a value, or the kernel's refusal in the shape of Node's SystemError. */
-export type Answer<T> = { readonly value: T; readonly error?: undefined } | { readonly error: Error; readonly value?: undefined };
+export type Answer<T> =
+  | { readonly value: T; readonly error?: undefined }
+  | { readonly error: Error; readonly value?: undefined };
 
 /** The answers of /dev/kvm. `vm` is true when a machine was really created. */
 export interface KvmProbe {

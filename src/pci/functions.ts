@@ -29,7 +29,8 @@ export function readPciFunctions(folder: string): PciFunction[] {
         class: readFileSync(at('class'), 'utf8').trim(),
         driver: optional(() => basename(readlinkSync(at('driver')))),
         iommuGroup: optional(() => basename(readlinkSync(at('iommu_group')))),
-        sriov: total === null ? null : { total: Number(total), enabled: Number(readFileSync(at('sriov_numvfs'), 'utf8')) },
+        sriov:
+          total === null ? null : { total: Number(total), enabled: Number(readFileSync(at('sriov_numvfs'), 'utf8')) },
         physicalFunction: optional(() => basename(readlinkSync(at('physfn')))),
       };
     });

@@ -45,7 +45,11 @@ export function findingOf(check: Check, facts: HostFacts): Finding {
   return { id: check.id, title: check.title, state, why, evidence, ...(remedy === undefined ? {} : { remedy }) };
 }
 
-export const verdict = (state: State, why: string, evidence: readonly Evidence[]): Verdict => ({ state, why, evidence });
+export const verdict = (state: State, why: string, evidence: readonly Evidence[]): Verdict => ({
+  state,
+  why,
+  evidence,
+});
 
 /** A fact as evidence. */
 export function evidence<T>(read: Fact<T>, show: (value: T) => string = String): Evidence {
@@ -72,28 +76,56 @@ export function from<T>(
 
 /** `no` if any part is, else `unknown` if any part is, else `yes`; the evidence of all parts. */
 export function all(...parts: readonly Verdict[]): Verdict {
-  const deciding = parts.filter(({ state }) => state === 'no').length > 0 ? 'no' : parts.some(({ state }) => state === 'unknown') ? 'unknown' : 'yes';
+  const deciding =
+    parts.filter(({ state }) => state === 'no').length > 0
+      ? 'no'
+      : parts.some(({ state }) => state === 'unknown')
+        ? 'unknown'
+        : 'yes';
   const reasons = parts.filter(({ state }) => state === deciding).map(({ why }) => why);
-  return verdict(deciding, [...new Set(reasons)].join('; '), parts.flatMap((part) => part.evidence));
+  return verdict(
+    deciding,
+    [...new Set(reasons)].join('; '),
+    parts.flatMap((part) => part.evidence),
+  );
 }
 
 /** `yes` if any part is, else `unknown` if any part is, else `no`. */
 export function any(...parts: readonly Verdict[]): Verdict {
-  const deciding = parts.some(({ state }) => state === 'yes') ? 'yes' : parts.some(({ state }) => state === 'unknown') ? 'unknown' : 'no';
+  const deciding = parts.some(({ state }) => state === 'yes')
+    ? 'yes'
+    : parts.some(({ state }) => state === 'unknown')
+      ? 'unknown'
+      : 'no';
   const reasons = parts.filter(({ state }) => state === deciding).map(({ why }) => why);
-  return verdict(deciding, [...new Set(reasons)].join('; '), parts.flatMap((part) => part.evidence));
+  return verdict(
+    deciding,
+    [...new Set(reasons)].join('; '),
+    parts.flatMap((part) => part.evidence),
+  );
 }
 
 /** A CPUID feature, on every processor. */
 export function cpuidFeature(facts: HostFacts, name: string): Verdict {
-  const perCpu = [...facts.cpuid].map(([cpu, leaves]) => ({ cpu, leaves, has: leaves.value === undefined ? undefined : hasFeature(leaves.value, name) }));
+  const perCpu = [...facts.cpuid].map(([cpu, leaves]) => ({
+    cpu,
+    leaves,
+    has: leaves.value === undefined ? undefined : hasFeature(leaves.value, name),
+  }));
   const proof = perCpu.map(({ leaves, has }) =>
-    leaves.error === undefined ? { source: leaves.source, raw: `${name} = ${has ? 1 : 0}` } : { source: leaves.source, raw: null, error: leaves.error },
+    leaves.error === undefined
+      ? { source: leaves.source, raw: `${name} = ${has ? 1 : 0}` }
+      : { source: leaves.source, raw: null, error: leaves.error },
   );
   const unread = perCpu.find(({ has }) => has === undefined);
   const without = perCpu.filter(({ has }) => has === false);
   if (without.length === perCpu.length) return verdict('no', `CPUID does not announce ${name}`, proof);
-  if (without.length > 0) return verdict('no', `processor ${without.map(({ cpu }) => cpu).join(', ')} does not announce ${name}, others do`, proof);
+  if (without.length > 0)
+    return verdict(
+      'no',
+      `processor ${without.map(({ cpu }) => cpu).join(', ')} does not announce ${name}, others do`,
+      proof,
+    );
   if (unread !== undefined) return verdict('unknown', `CPUID could not be read: ${unread.leaves.error}`, proof);
   return verdict('yes', `CPUID announces ${name}`, proof);
 }
@@ -112,7 +144,10 @@ export function mayControl(facts: HostFacts, register: ControlRegister, name: st
   const label = `${register} control ${name}`;
   return from(
     msr(facts, table.msr),
-    (value) => ((value >> shift) & 1n ? ['yes', `${label} may be 1`] : ['no', `${label} must be 0 (MSR ${hex(table.msr)}, bit ${shift})`]),
+    (value) =>
+      (value >> shift) & 1n
+        ? ['yes', `${label} may be 1`]
+        : ['no', `${label} must be 0 (MSR ${hex(table.msr)}, bit ${shift})`],
     { show: hex },
   );
 }
@@ -125,7 +160,10 @@ export function vmxField(facts: HostFacts, register: string, name: string): Verd
   const mask = (1n << BigInt(range[1] - range[0] + 1)) - 1n;
   return from(
     msr(facts, table.msr),
-    (value) => ((value >> BigInt(range[0])) & mask ? ['yes', `${register}.${name} is set`] : ['no', `${register}.${name} is clear (MSR ${hex(table.msr)}, bit ${range[0]})`]),
+    (value) =>
+      (value >> BigInt(range[0])) & mask
+        ? ['yes', `${register}.${name} is set`]
+        : ['no', `${register}.${name} is clear (MSR ${hex(table.msr)}, bit ${range[0]})`],
     { show: hex },
   );
 }

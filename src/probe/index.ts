@@ -11,7 +11,12 @@ import { vtD } from './vt-d.ts';
 import { vtX } from './vt-x.ts';
 
 export const areas: readonly Area[] = ['vt-x', 'vt-d', 'vt-c', 'kvm'];
-export const areaTitles: Readonly<Record<Area, string>> = { 'vt-x': 'VT-x', 'vt-d': 'VT-d', 'vt-c': 'VT-c', kvm: 'KVM' };
+export const areaTitles: Readonly<Record<Area, string>> = {
+  'vt-x': 'VT-x',
+  'vt-d': 'VT-d',
+  'vt-c': 'VT-c',
+  kvm: 'KVM',
+};
 export const checks: readonly Check[] = [...vtX, ...vtD, ...vtC, ...kvm];
 
 export interface ProbeDocument {
@@ -47,16 +52,20 @@ export function probe(options: ProbeOptions = {}): ProbeDocument {
 }
 
 export function documentOf(facts: HostFacts, only: readonly Area[]): ProbeDocument {
-  const findings = checks.filter(({ area }) => only.includes(area)).map((check) => ({ area: check.area, finding: findingOf(check, facts) }));
+  const findings = checks
+    .filter(({ area }) => only.includes(area))
+    .map((check) => ({ area: check.area, finding: findingOf(check, facts) }));
   const [firstCpu] = facts.cpuid.values();
-  const read = new Map([...facts.msrs].flatMap(([index, { value }]) => (value === undefined ? [] : [[index, value] as const])));
+  const read = new Map(
+    [...facts.msrs].flatMap(([index, { value }]) => (value === undefined ? [] : [[index, value] as const])),
+  );
   const answers = facts.kvm.value;
   return {
     schemaVersion: 1,
     source: facts.source,
     verdicts: only.map((area) => {
-      const { state, why } = findings.find(({ finding }) => finding.id === `${area}.usable`)?.finding as Finding;
-      return { area, state, why };
+      const { finding } = findings.find((row) => row.finding.id === `${area}.usable`) as { finding: Finding };
+      return { area, state: finding.state, why: finding.why };
     }),
     findings: findings.map(({ finding }) => finding),
     cpu: identify(firstCpu?.value ?? []) ?? null,
@@ -64,7 +73,10 @@ export function documentOf(facts: HostFacts, only: readonly Area[]): ProbeDocume
     kvm: {
       apiVersion: answers?.apiVersion.value ?? null,
       capabilities: answers?.capabilities.value ?? null,
-      featureMsrs: answers?.featureMsrs.value === undefined ? null : Object.fromEntries([...answers.featureMsrs.value].map(([index, value]) => [hex(index), hex(value)])),
+      featureMsrs:
+        answers?.featureMsrs.value === undefined
+          ? null
+          : Object.fromEntries([...answers.featureMsrs.value].map(([index, value]) => [hex(index), hex(value)])),
       modules: facts.modules.value === undefined ? null : Object.fromEntries(facts.modules.value),
     },
     pci: facts.pci.value ?? null,

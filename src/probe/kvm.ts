@@ -13,7 +13,9 @@ function moduleText(name: string): string {
 function answer<T>(facts: HostFacts, pick: (kvm: KvmAnswers) => Fact<T>): Fact<T> {
   const { kvm } = facts;
   if (kvm.error === undefined) return pick(kvm.value as KvmAnswers);
-  return kvm.code === undefined ? { source: kvm.source, error: kvm.error } : { source: kvm.source, error: kvm.error, code: kvm.code };
+  return kvm.code === undefined
+    ? { source: kvm.source, error: kvm.error }
+    : { source: kvm.source, error: kvm.error, code: kvm.code };
 }
 
 /** A machine was created: the only proof that others can be. */
@@ -31,7 +33,11 @@ export const kvm: readonly Check[] = [
     id: 'kvm.node',
     area: 'kvm',
     title: '/dev/kvm exists',
-    rule: (facts) => from(facts.kvmNode, () => ['yes', 'the node is there'], { show: ({ mode, uid, gid }) => `mode ${mode}, uid ${uid}, gid ${gid}`, absent: 'there is no /dev/kvm' }),
+    rule: (facts) =>
+      from(facts.kvmNode, () => ['yes', 'the node is there'], {
+        show: ({ mode, uid, gid }) => `mode ${mode}, uid ${uid}, gid ${gid}`,
+        absent: 'there is no /dev/kvm',
+      }),
     remedy: { no: 'modprobe kvm_intel (or kvm_amd); in a container, pass --device /dev/kvm' },
   },
   {
@@ -40,7 +46,8 @@ export const kvm: readonly Check[] = [
     title: 'you may open it',
     rule: (facts) => {
       const { kvmAccess: access } = facts;
-      if (access.code === 'EACCES' || access.code === 'EPERM') return verdict('no', 'you may not read and write it', [evidence(access)]);
+      if (access.code === 'EACCES' || access.code === 'EPERM')
+        return verdict('no', 'you may not read and write it', [evidence(access)]);
       return from(access, () => ['yes', 'readable and writable'], { absent: 'there is no /dev/kvm' });
     },
     remedy: { no: 'join the group that owns /dev/kvm (usermod -aG kvm USER, then log in again), or run as root' },
@@ -50,14 +57,21 @@ export const kvm: readonly Check[] = [
     area: 'kvm',
     title: 'API version 12',
     rule: (facts) =>
-      from(answer(facts, ({ apiVersion }) => apiVersion), (version) => (version === 12 ? ['yes', 'the stable API'] : ['no', `version ${version} is not the stable API`]), { absent: 'there is no /dev/kvm' }),
+      from(
+        answer(facts, ({ apiVersion }) => apiVersion),
+        (version) => (version === 12 ? ['yes', 'the stable API'] : ['no', `version ${version} is not the stable API`]),
+        { absent: 'there is no /dev/kvm' },
+      ),
   },
   {
     id: 'kvm.usable',
     area: 'kvm',
     title: 'usable now',
     rule: usable,
-    remedy: { no: 'see the findings above; without KVM guests run on the emulated backend', unknown: 'run vtkit on the host itself' },
+    remedy: {
+      no: 'see the findings above; without KVM guests run on the emulated backend',
+      unknown: 'run vtkit on the host itself',
+    },
   },
   {
     id: 'kvm.module',
@@ -69,9 +83,14 @@ export const kvm: readonly Check[] = [
         (loaded) => {
           const backends = [...loaded.keys()].filter((name) => name.startsWith('kvm_'));
           if (backends.length > 0) return ['yes', backends.map((name) => moduleText(name)).join(', ')];
-          return usable(facts).state === 'yes' ? ['unknown', 'built into the kernel, which does not tell its name'] : ['no', 'no module of KVM is loaded'];
+          return usable(facts).state === 'yes'
+            ? ['unknown', 'built into the kernel, which does not tell its name']
+            : ['no', 'no module of KVM is loaded'];
         },
-        { show: (loaded) => [...loaded].map(([name, parameters]) => `${name} ${JSON.stringify(parameters)}`).join(' ') || 'none' },
+        {
+          show: (loaded) =>
+            [...loaded].map(([name, parameters]) => `${name} ${JSON.stringify(parameters)}`).join(' ') || 'none',
+        },
       ),
     remedy: { no: 'modprobe kvm_intel (or kvm_amd)' },
   },
@@ -81,14 +100,33 @@ export const kvm: readonly Check[] = [
     title: 'interrupt controllers in the kernel',
     rule: (facts) => capability(facts, 'KVM_CAP_IRQCHIP'),
   },
-  { id: 'kvm.ioeventfd', area: 'kvm', title: 'ioeventfd and irqfd', rule: (facts) => all(capability(facts, 'KVM_CAP_IOEVENTFD'), capability(facts, 'KVM_CAP_IRQFD')) },
-  { id: 'kvm.dirty-ring', area: 'kvm', title: 'dirty ring', rule: (facts) => capability(facts, 'KVM_CAP_DIRTY_LOG_RING') },
-  { id: 'kvm.nested-state', area: 'kvm', title: 'nested state', rule: (facts) => capability(facts, 'KVM_CAP_NESTED_STATE') },
+  {
+    id: 'kvm.ioeventfd',
+    area: 'kvm',
+    title: 'ioeventfd and irqfd',
+    rule: (facts) => all(capability(facts, 'KVM_CAP_IOEVENTFD'), capability(facts, 'KVM_CAP_IRQFD')),
+  },
+  {
+    id: 'kvm.dirty-ring',
+    area: 'kvm',
+    title: 'dirty ring',
+    rule: (facts) => capability(facts, 'KVM_CAP_DIRTY_LOG_RING'),
+  },
+  {
+    id: 'kvm.nested-state',
+    area: 'kvm',
+    title: 'nested state',
+    rule: (facts) => capability(facts, 'KVM_CAP_NESTED_STATE'),
+  },
 ];
 
 function capability(facts: HostFacts, name: string): Verdict {
-  return from(answer(facts, ({ capabilities }) => capabilities), (values) => ((values[name] ?? 0) > 0 ? ['yes', `${name} is ${values[name]}`] : ['no', `${name} is 0`]), {
-    show: (values) => `${name} = ${values[name] ?? 0}`,
-    absent: 'there is no /dev/kvm',
-  });
+  return from(
+    answer(facts, ({ capabilities }) => capabilities),
+    (values) => ((values[name] ?? 0) > 0 ? ['yes', `${name} is ${values[name]}`] : ['no', `${name} is 0`]),
+    {
+      show: (values) => `${name} = ${values[name] ?? 0}`,
+      absent: 'there is no /dev/kvm',
+    },
+  );
 }

@@ -17,16 +17,25 @@ const marks: Readonly<Record<State, { readonly sign: string; readonly style: 'gr
 const titleColumn = 36;
 
 export function page(document: ProbeDocument, { width, colour, verbose }: PageOptions): string {
-  const paint = (style: Parameters<typeof styleText>[0], text: string): string => (colour ? styleText(style, text) : text);
+  const paint = (style: Parameters<typeof styleText>[0], text: string): string =>
+    colour ? styleText(style, text) : text;
   const mark = (state: State): string => paint(marks[state].style, marks[state].sign);
   const lines: string[] = [];
   const { cpu, source } = document;
-  const machine = [cpu?.brand || cpu?.vendor, cpu === null ? undefined : `family ${cpu.family} model ${cpu.model} stepping ${cpu.stepping}`, source.release === null ? undefined : `Linux ${source.release}`, cpu?.hypervisor ? `under ${cpu.hypervisor}` : undefined];
+  const machine = [
+    cpu?.brand || cpu?.vendor,
+    cpu === null ? undefined : `family ${cpu.family} model ${cpu.model} stepping ${cpu.stepping}`,
+    source.release === null ? undefined : `Linux ${source.release}`,
+    cpu?.hypervisor ? `under ${cpu.hypervisor}` : undefined,
+  ];
   lines.push(...wrap(machine.filter(Boolean).join(' · '), width, '').map((line) => paint('dim', line)), '');
   for (const { area, state, why } of document.verdicts) {
     const said = { yes: 'usable', no: 'not usable', unknown: 'unknown' }[state];
     const [first, ...rest] = wrap(why, width - 22, ' '.repeat(22));
-    lines.push(`${mark(state)} ${paint('bold', areaTitles[area].padEnd(5))} ${paint(marks[state].style, said.padEnd(13))} ${first}`, ...rest);
+    lines.push(
+      `${mark(state)} ${paint('bold', areaTitles[area].padEnd(5))} ${paint(marks[state].style, said.padEnd(13))} ${first}`,
+      ...rest,
+    );
   }
   for (const { area } of document.verdicts) {
     lines.push('', paint('bold', areaTitles[area]));
@@ -37,7 +46,11 @@ export function page(document: ProbeDocument, { width, colour, verbose }: PageOp
       // Said once an area: ten findings that need one MSR file need it for one reason.
       if (finding.remedy !== undefined && !remedies.has(finding.remedy)) {
         remedies.add(finding.remedy);
-        lines.push(...wrap(`→ ${finding.remedy}`, width - 4, '      ').map((line, i) => paint('cyan', i === 0 ? `    ${line}` : line)));
+        lines.push(
+          ...wrap(`→ ${finding.remedy}`, width - 4, '      ').map((line, i) =>
+            paint('cyan', i === 0 ? `    ${line}` : line),
+          ),
+        );
       }
     }
   }
@@ -57,7 +70,11 @@ function findingLines(
   if (!verbose) return lines;
   lines.push(paint('dim', `      id ${finding.id}`));
   for (const { source, raw, error } of finding.evidence) {
-    lines.push(...wrap(`${source}: ${raw ?? `(${error})`}`, width - 6, '        ').map((line, i) => paint('dim', i === 0 ? `      ${line}` : line)));
+    lines.push(
+      ...wrap(`${source}: ${raw ?? `(${error})`}`, width - 6, '        ').map((line, i) =>
+        paint('dim', i === 0 ? `      ${line}` : line),
+      ),
+    );
   }
   return lines;
 }

@@ -16,7 +16,10 @@ export const vtC: readonly Check[] = [
           if (able.length === 0) return ['no', `none of ${functions.length} PCI functions has SR-IOV`];
           return ['yes', able.map(({ address, sriov }) => `${address} (${sriov?.total} VFs)`).join(', ')];
         },
-        { show: (functions) => functions.map(({ address }) => address).join(' ') || 'no functions', absent: 'there is no PCI bus' },
+        {
+          show: (functions) => functions.map(({ address }) => address).join(' ') || 'no functions',
+          absent: 'there is no PCI bus',
+        },
       ),
     remedy: { no: 'use a controller with SR-IOV, and enable SR-IOV in the firmware setup and in the controller' },
   },
@@ -29,9 +32,18 @@ export const vtC: readonly Check[] = [
         facts.pci,
         (functions) => {
           const enabled = functions.filter(({ physicalFunction }) => physicalFunction !== null);
-          return enabled.length > 0 ? ['yes', `${enabled.length} virtual functions`] : ['no', 'there are no virtual functions'];
+          return enabled.length > 0
+            ? ['yes', `${enabled.length} virtual functions`]
+            : ['no', 'there are no virtual functions'];
         },
-        { show: (functions) => functions.filter(({ physicalFunction }) => physicalFunction !== null).map(({ address }) => address).join(' ') || 'none', absent: 'there is no PCI bus' },
+        {
+          show: (functions) =>
+            functions
+              .filter(({ physicalFunction }) => physicalFunction !== null)
+              .map(({ address }) => address)
+              .join(' ') || 'none',
+          absent: 'there is no PCI bus',
+        },
       ),
     remedy: { no: 'write a number to sriov_numvfs of a physical function' },
   },
@@ -47,9 +59,15 @@ export const vtC: readonly Check[] = [
             const limit = vmdqPools(vendorId, deviceId);
             return limit === undefined ? [] : [`${address}: ${limit.controller}, ${limit.pools} pools by its driver`];
           });
-          return found.length > 0 ? ['yes', found.join(', ')] : ['no', 'no controller here is in the table of VMDq drivers'];
+          return found.length > 0
+            ? ['yes', found.join(', ')]
+            : ['no', 'no controller here is in the table of VMDq drivers'];
         },
-        { show: (functions) => functions.map(({ vendorId, deviceId }) => `${vendorId}:${deviceId}`).join(' ') || 'no functions', absent: 'there is no PCI bus' },
+        {
+          show: (functions) =>
+            functions.map(({ vendorId, deviceId }) => `${vendorId}:${deviceId}`).join(' ') || 'no functions',
+          absent: 'there is no PCI bus',
+        },
       ),
   },
   {
@@ -61,7 +79,9 @@ export const vtC: readonly Check[] = [
         facts.pci,
         (functions) => {
           const ready = functions.filter(({ sriov, driver }) => sriov !== null && sriov.total > 0 && driver !== null);
-          return ready.length > 0 ? ['yes', `${ready.map(({ address }) => address).join(', ')} can be split`] : ['no', 'no function with SR-IOV has a driver'];
+          return ready.length > 0
+            ? ['yes', `${ready.map(({ address }) => address).join(', ')} can be split`]
+            : ['no', 'no function with SR-IOV has a driver'];
         },
         { show: (functions) => `${functions.length} functions`, absent: 'there is no PCI bus' },
       ),

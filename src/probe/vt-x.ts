@@ -8,10 +8,14 @@ const capability = (facts: HostFacts): Verdict => cpuidFeature(facts, 'vmx');
 const noMsr = 'run as root with the msr module loaded (modprobe msr): VMX capability MSRs are in /dev/cpu/*/msr';
 
 /** Rules about capability MSRs: without VMX there are none, and the answer is no; else they must be read. */
-const ofVmx = (rule: (facts: HostFacts) => Verdict) => (facts: HostFacts): Verdict => {
-  const vmx = capability(facts);
-  return vmx.state === 'no' ? { ...verdict('no', 'the processor has no VMX', vmx.evidence), remedy: null } : rule(facts);
-};
+const ofVmx =
+  (rule: (facts: HostFacts) => Verdict) =>
+  (facts: HostFacts): Verdict => {
+    const vmx = capability(facts);
+    return vmx.state === 'no'
+      ? { ...verdict('no', 'the processor has no VMX', vmx.evidence), remedy: null }
+      : rule(facts);
+  };
 
 const controls = (id: string, title: string, rule: (facts: HostFacts) => Verdict): Check => ({
   id,
@@ -27,7 +31,9 @@ function firmware(facts: HostFacts): Verdict {
     (value) => {
       const locked = (value & 1n) !== 0n;
       if ((value & 4n) !== 0n) return ['yes', 'IA32_FEATURE_CONTROL allows VMX outside SMX'];
-      return locked ? ['no', 'IA32_FEATURE_CONTROL is locked with VMX off: the firmware switched it off'] : ['yes', 'IA32_FEATURE_CONTROL is not locked: Linux enables VMX itself'];
+      return locked
+        ? ['no', 'IA32_FEATURE_CONTROL is locked with VMX off: the firmware switched it off']
+        : ['yes', 'IA32_FEATURE_CONTROL is not locked: Linux enables VMX itself'];
     },
     { show: hex },
   );
@@ -35,12 +41,21 @@ function firmware(facts: HostFacts): Verdict {
 
 /** kvm_intel is loaded, or the kernel shows the vmx flag: it found nothing against using VMX. */
 function kernel(facts: HostFacts): Verdict {
-  const module = from(facts.modules, (loaded) => (loaded.has('kvm_intel') ? ['yes', 'kvm_intel is loaded'] : ['no', 'kvm_intel is not loaded']), {
-    show: (loaded) => [...loaded.keys()].join(' '),
-  });
-  const flag = from(facts.cpuinfo, ({ flags }) => (flags.includes('vmx') ? ['yes', '/proc/cpuinfo shows vmx'] : ['no', '/proc/cpuinfo does not show vmx']), {
-    show: ({ flags }) => (flags.includes('vmx') ? 'flags: vmx' : 'flags without vmx'),
-  });
+  const module = from(
+    facts.modules,
+    (loaded) => (loaded.has('kvm_intel') ? ['yes', 'kvm_intel is loaded'] : ['no', 'kvm_intel is not loaded']),
+    {
+      show: (loaded) => [...loaded.keys()].join(' '),
+    },
+  );
+  const flag = from(
+    facts.cpuinfo,
+    ({ flags }) =>
+      flags.includes('vmx') ? ['yes', '/proc/cpuinfo shows vmx'] : ['no', '/proc/cpuinfo does not show vmx'],
+    {
+      show: ({ flags }) => (flags.includes('vmx') ? 'flags: vmx' : 'flags without vmx'),
+    },
+  );
   return all(flag, module);
 }
 
@@ -50,14 +65,19 @@ export const vtX: readonly Check[] = [
     area: 'vt-x',
     title: 'processor has VMX',
     rule: capability,
-    remedy: { no: 'in a virtual machine: ask its host for nested virtualization; guests run without VMX on the emulated backend, and on /dev/kvm where kvm.usable says yes' },
+    remedy: {
+      no: 'in a virtual machine: ask its host for nested virtualization; guests run without VMX on the emulated backend, and on /dev/kvm where kvm.usable says yes',
+    },
   },
   {
     id: 'vt-x.firmware',
     area: 'vt-x',
     title: 'firmware allows VMX',
     rule: ofVmx(firmware),
-    remedy: { no: 'enable Intel Virtualization Technology (VT-x) in the firmware setup, then switch the machine off and on', unknown: noMsr },
+    remedy: {
+      no: 'enable Intel Virtualization Technology (VT-x) in the firmware setup, then switch the machine off and on',
+      unknown: noMsr,
+    },
   },
   {
     id: 'vt-x.kernel',
@@ -79,9 +99,13 @@ export const vtX: readonly Check[] = [
   controls('vt-x.ept', 'EPT', (facts) => mayControl(facts, 'secondary', 'enableEpt')),
   controls('vt-x.ept.pages-2m', 'EPT pages of 2 MiB', (facts) => vmxField(facts, 'eptVpid', 'pages2M')),
   controls('vt-x.ept.pages-1g', 'EPT pages of 1 GiB', (facts) => vmxField(facts, 'eptVpid', 'pages1G')),
-  controls('vt-x.ept.accessed-dirty', 'EPT accessed and dirty flags', (facts) => vmxField(facts, 'eptVpid', 'accessedDirty')),
+  controls('vt-x.ept.accessed-dirty', 'EPT accessed and dirty flags', (facts) =>
+    vmxField(facts, 'eptVpid', 'accessedDirty'),
+  ),
   controls('vt-x.vpid', 'VPID', (facts) => mayControl(facts, 'secondary', 'enableVpid')),
-  controls('vt-x.unrestricted-guest', 'unrestricted guest', (facts) => mayControl(facts, 'secondary', 'unrestrictedGuest')),
+  controls('vt-x.unrestricted-guest', 'unrestricted guest', (facts) =>
+    mayControl(facts, 'secondary', 'unrestrictedGuest'),
+  ),
   controls('vt-x.flex-priority', 'FlexPriority', (facts) =>
     all(mayControl(facts, 'primary', 'useTprShadow'), mayControl(facts, 'secondary', 'virtualizeApicAccesses')),
   ),
@@ -103,9 +127,16 @@ export const vtX: readonly Check[] = [
     area: 'vt-x',
     title: 'FlexMigration (CPUID faulting)',
     rule: (facts) =>
-      from(msr(facts, 0xce), (value) => ((value >> 31n) & 1n ? ['yes', 'MSR_PLATFORM_INFO bit 31: CPUID can be made to fault'] : ['no', 'MSR_PLATFORM_INFO bit 31 is clear']), {
-        show: hex,
-      }),
+      from(
+        msr(facts, 0xce),
+        (value) =>
+          (value >> 31n) & 1n
+            ? ['yes', 'MSR_PLATFORM_INFO bit 31: CPUID can be made to fault']
+            : ['no', 'MSR_PLATFORM_INFO bit 31 is clear'],
+        {
+          show: hex,
+        },
+      ),
     remedy: { unknown: noMsr, no: 'guests need no help for it: KVM gives each its CPUID (KVM_SET_CPUID2)' },
   },
   {
@@ -114,9 +145,16 @@ export const vtX: readonly Check[] = [
     title: 'nested VMX for guests',
     rule: ofVmx((facts) =>
       any(
-        from(facts.modules, (loaded) => (/^[Y1]/.test(loaded.get('kvm_intel')?.nested ?? '') ? ['yes', 'kvm_intel offers nested VMX'] : ['no', 'kvm_intel does not offer nested VMX']), {
-          show: (loaded) => `kvm_intel nested=${loaded.get('kvm_intel')?.nested ?? 'not loaded'}`,
-        }),
+        from(
+          facts.modules,
+          (loaded) =>
+            /^[Y1]/.test(loaded.get('kvm_intel')?.nested ?? '')
+              ? ['yes', 'kvm_intel offers nested VMX']
+              : ['no', 'kvm_intel does not offer nested VMX'],
+          {
+            show: (loaded) => `kvm_intel nested=${loaded.get('kvm_intel')?.nested ?? 'not loaded'}`,
+          },
+        ),
       ),
     ),
     remedy: { no: 'load kvm_intel with nested=1' },

@@ -128,7 +128,11 @@ onEveryBackend('a vCPU', (backend) => {
     using machine = await realMode(backend, [0x0f, 0x0b]); // ud2 without a vector table
     const vcpu = firstOf(machine);
     // Protected mode: real mode's vectors are not bounded by IDTR on every KVM.
-    vcpu.setSregs({ cr0: vcpu.getSregs().cr0 | 1n, cs: { selector: 8, type: 0xb, s: 1, present: 1 }, idt: { limit: 0 } });
+    vcpu.setSregs({
+      cr0: vcpu.getSregs().cr0 | 1n,
+      cs: { selector: 8, type: 0xb, s: 1, present: 1 },
+      idt: { limit: 0 },
+    });
     expect((await vcpu.run()).kind).toBe('shutdown');
   });
 
@@ -158,7 +162,11 @@ onEveryBackend('a machine', (backend) => {
     // mov cx, 100; l: mov al, cl; out 0x80, al; loop l; in al, 0x99; hlt
     using machine = await realMode(backend, [0xb9, 100, 0, 0x88, 0xc8, 0xe6, 0x80, 0xe2, 0xfa, 0xe4, 0x99, hlt]);
     const seen: number[] = [];
-    machine.ports.map({ from: 0x80, count: 1 }, { write: (_port, _size, value) => seen.push(Number(value)) }, { posted: true });
+    machine.ports.map(
+      { from: 0x80, count: 1 },
+      { write: (_port, _size, value) => seen.push(Number(value)) },
+      { posted: true },
+    );
     const exit = await firstOf(machine).run();
     expect(exit.kind).toBe('io-in');
     expect(seen).toEqual(Array.from({ length: 100 }, (_, i) => 100 - i));

@@ -9,11 +9,14 @@ const conventionalEnd = 0xa_0000;
 export function loadFlat(machine: Machine, image: Uint8Array, file: string): void {
   const room = conventionalEnd - loadAddress;
   if (image.length > room) {
-    throw new CorruptInputError(`${file} has ${image.length} bytes; a flat image may have ${room} (0x7c00 to 0xa0000)`, {
-      file,
-      offset: room,
-      expected: 'a flat real-mode image, or an ELF file with a multiboot-1 header',
-    });
+    throw new CorruptInputError(
+      `${file} has ${image.length} bytes; a flat image may have ${room} (0x7c00 to 0xa0000)`,
+      {
+        file,
+        offset: room,
+        expected: 'a flat real-mode image, or an ELF file with a multiboot-1 header',
+      },
+    );
   }
   machine.memory.write(loadAddress, image);
   const vcpu = machine.vcpus[0];

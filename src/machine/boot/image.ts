@@ -51,9 +51,12 @@ function refuseKnown(image: Uint8Array, file: string): void {
   const found = known.find(({ offset, magic }) => magic.every((byte, i) => image[offset + i] === byte));
   if (found === undefined) return;
   const expected = 'a flat real-mode image, or an ELF file with a multiboot-1 header';
-  throw new CorruptInputError(`${file} is ${found.what} (at offset 0x${found.offset.toString(16)}); expected ${expected}`, {
-    file,
-    offset: found.offset,
-    expected,
-  });
+  throw new CorruptInputError(
+    `${file} is ${found.what} (at offset 0x${found.offset.toString(16)}); expected ${expected}`,
+    {
+      file,
+      offset: found.offset,
+      expected,
+    },
+  );
 }

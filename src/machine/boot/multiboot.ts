@@ -27,7 +27,19 @@ export function loadMultiboot(machine: Machine, image: Uint8Array, options: Boot
 
   const vcpu = machine.vcpus[0];
   if (vcpu === undefined) return;
-  const data = { base: 0n, limit: 0xffff_ffff, selector: 0x10, type: 3, present: 1, dpl: 0, db: 1, s: 1, l: 0, g: 1, unusable: 0 };
+  const data = {
+    base: 0n,
+    limit: 0xffff_ffff,
+    selector: 0x10,
+    type: 3,
+    present: 1,
+    dpl: 0,
+    db: 1,
+    s: 1,
+    l: 0,
+    g: 1,
+    unusable: 0,
+  };
   const code = { ...data, selector: 0x08, type: 0xb };
   vcpu.setSregs({ cs: code, ds: data, es: data, fs: data, gs: data, ss: data, cr0: vcpu.getSregs().cr0 | 1n });
   vcpu.regs.rax = BigInt(bootMagic);
@@ -64,7 +76,11 @@ class Input {
   }
   #inside(offset: number, bytes: number, what: string): number {
     if (offset + bytes <= this.bytes.length) return offset;
-    throw this.fail(offset, `the file ends (at 0x${this.bytes.length.toString(16)}) inside ${what}`, `${bytes} bytes of it`);
+    throw this.fail(
+      offset,
+      `the file ends (at 0x${this.bytes.length.toString(16)}) inside ${what}`,
+      `${bytes} bytes of it`,
+    );
   }
 }
 
@@ -77,15 +93,24 @@ function findHeader(file: Input): number {
     if ((headerMagic + flags + checksum) >>> 0 !== 0) continue;
     const refused = flags & 0xffff & ~supportedFlags;
     if (refused !== 0) {
-      throw file.fail(offset + 4, `the multiboot header requires features 0x${refused.toString(16)}`, 'none beyond flags 0 and 1');
+      throw file.fail(
+        offset + 4,
+        `the multiboot header requires features 0x${refused.toString(16)}`,
+        'none beyond flags 0 and 1',
+      );
     }
     return flags;
   }
-  throw file.fail(0, 'an ELF file without a multiboot-1 header', `magic 0x1BADB002 and its checksum in the first ${searchBytes} bytes`);
+  throw file.fail(
+    0,
+    'an ELF file without a multiboot-1 header',
+    `magic 0x1BADB002 and its checksum in the first ${searchBytes} bytes`,
+  );
 }
 
 function loadSegments(machine: Machine, file: Input): { entry: number; end: number } {
-  if (file.bytes[4] !== 1) throw file.fail(4, 'an ELF file of class 64', 'ELF32 (64-bit code may stand in one: objcopy -O elf32-i386)');
+  if (file.bytes[4] !== 1)
+    throw file.fail(4, 'an ELF file of class 64', 'ELF32 (64-bit code may stand in one: objcopy -O elf32-i386)');
   if (file.bytes[5] !== 1) throw file.fail(5, 'a big-endian ELF file', 'little-endian');
   const machineType = file.u16(18, 'the ELF header');
   if (machineType !== 3) throw file.fail(18, `ELF machine type ${machineType}`, '3 (Intel 80386)');
@@ -98,17 +123,22 @@ function loadSegments(machine: Machine, file: Input): { entry: number; end: numb
   for (let i = 0; i < entries; i++) {
     const at = tableAt + i * entryBytes;
     if (file.u32(at, 'a program header') !== 1) continue; // PT_LOAD
-    const [offset, address, fileBytes, memoryBytes] = [4, 12, 16, 20].map((field) => file.u32(at + field, 'a program header')) as [
-      number, number, number, number,
-    ];
-    if (memoryBytes < fileBytes) throw file.fail(at + 20, `a segment of 0x${fileBytes.toString(16)} file bytes`, 'no more than its memory size');
+    const [offset, address, fileBytes, memoryBytes] = [4, 12, 16, 20].map((field) =>
+      file.u32(at + field, 'a program header'),
+    ) as [number, number, number, number];
+    if (memoryBytes < fileBytes)
+      throw file.fail(at + 20, `a segment of 0x${fileBytes.toString(16)} file bytes`, 'no more than its memory size');
     if (memoryBytes === 0) continue;
     try {
       machine.memory.write(address, file.slice(offset, fileBytes, 'a segment'));
       zero(machine, address + fileBytes, memoryBytes - fileBytes);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      throw file.fail(at + 12, `a segment at 0x${address.toString(16)} does not fit: ${error.message}`, 'guest memory there (--memory)');
+      throw file.fail(
+        at + 12,
+        `a segment at 0x${address.toString(16)} does not fit: ${error.message}`,
+        'guest memory there (--memory)',
+      );
     }
     end = Math.max(end, address + memoryBytes);
   }
@@ -187,7 +217,8 @@ class Writer {
   reserve(bytes: number): number {
     const at = this.#next;
     this.#next = (at + bytes + 7) & ~7;
-    if (this.#next > infoEnd) throw new RangeError(`the command line is too long: boot information has ${infoEnd - infoAddress} bytes`);
+    if (this.#next > infoEnd)
+      throw new RangeError(`the command line is too long: boot information has ${infoEnd - infoAddress} bytes`);
     return at;
   }
   text(text: string): number {
