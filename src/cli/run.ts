@@ -3,6 +3,7 @@ import { createWriteStream, readFileSync, type WriteStream } from 'node:fs';
 import { basename } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import '../backends.ts';
+import { UsageError } from '../errors.ts';
 import type { BackendChoice } from '../machine/backends.ts';
 import { guestError, registerText } from '../machine/crash.ts';
 import type { TraceEvent } from '../machine/outbox.ts';
@@ -60,9 +61,9 @@ Examples:
 
 async function run(file: string, flags: RunFlags): Promise<void> {
   const started = performance.now();
-  const image = readFileSync(file);
+  const image = readInput(file);
   const initrd =
-    flags.initrd === undefined ? undefined : { name: basename(flags.initrd), bytes: readFileSync(flags.initrd) };
+    flags.initrd === undefined ? undefined : { name: basename(flags.initrd), bytes: readInput(flags.initrd) };
   const trace = flags.trace === undefined ? undefined : createWriteStream(flags.trace);
   const terminal = new Terminal();
   const pc = await Pc.create({
@@ -111,6 +112,15 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     terminal.close();
     machine.close();
     trace?.end();
+  }
+}
+
+/** A file of the user's; that it cannot be read is misuse. */
+function readInput(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new UsageError(`'${file}' cannot be read: ${(cause as Error).message}`, { cause });
   }
 }
 
