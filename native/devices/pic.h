@@ -37,7 +37,7 @@ class Pic final : public bus::InterruptSource {
 
  private:
   struct Chip {
-    uint8_t edges = 0;     // requests latched by edges
+    uint8_t edges = 0;     // lines that rose, stayed high, and were not served since
     uint8_t service = 0;   // ISR
     uint8_t mask = 0;      // IMR
     uint8_t levels = 0;    // the lines as they are
@@ -51,7 +51,7 @@ class Pic final : public bus::InterruptSource {
     bool readService = false;   // what port 0 reads: ISR or IRR
 
     /** IRR. */
-    uint8_t request() const { return static_cast<uint8_t>((edges & ~elcr) | (levels & elcr)); }
+    uint8_t request() const { return static_cast<uint8_t>(edges | (levels & elcr)); }
     void setLine(int number, bool level);
     void setElcr(uint8_t value);
     /** The line to be served now, or -1. */
