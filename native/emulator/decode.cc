@@ -173,9 +173,10 @@ opcode:
   const unsigned nextReg = reader.peek() >> 3 & 7;
   const Opcode& row = opcodeOf(map, opcode, nextReg, code64);
   if (reader.position() > available || (reader.isShort() && (row.flags & kModRm) != 0)) return ended();
-  // VEX and EVEX stand where LES, LDS and BOUND do: in 64-bit mode always, else where ModRM names a register.
+  // VEX and EVEX stand where LES, LDS and BOUND do: in 64-bit mode always, else where ModRM names a register. CPUID
+  // announces nothing that they encode.
   const bool vex = map == 0 && (opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62);
-  if (vex && (code64 || (reader.peek() & 0xc0) == 0xc0)) return Decoded::unknown;
+  if (vex && (code64 || (reader.peek() & 0xc0) == 0xc0)) return Decoded::invalid;
   if (row.mnemonic == nullptr) return Decoded::unknown;
   const uint32_t flags = row.flags;
 

@@ -364,7 +364,7 @@ bool movToCr(Cpu& cpu, const MicroOp& op) {
       cpu.cr2 = value;
       return true;
     case 3:
-      return setCr3(cpu, value & ~(uint64_t{1} << 63));
+      return setCr3(cpu, value);
     case 4:
       return setCr4(cpu, value);
     default:
