@@ -82,10 +82,10 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   };
   try {
     pc.load(image, { name: file, append: flags.append, initrd });
+    terminal.open(pc.type, () => stop('interrupt'));
     if (!flags.json)
       process.stderr.write(`${colour('dim', `vtkit: ${machine.backend.kind} (${machine.backend.why})`)}\n`);
     const timer = flags.timeout === undefined ? undefined : setTimeout(() => stop('timeout'), flags.timeout * 1000);
-    terminal.open(pc.type, () => stop('interrupt'));
     const outcome = await pc.run();
     clearTimeout(timer);
     terminal.close();

@@ -50,6 +50,12 @@ const forgotten = new FinalizationRegistry<EngineMachine['native']>((native) => 
   );
 });
 
+/** How the addon reaches a machine: weakly, so that one which nobody holds can be collected. */
+class WakeDoor {
+  machine: WeakRef<Machine> | undefined;
+  readonly call = (): void => this.machine?.deref()?.awake();
+}
+
 export class Machine {
   readonly backend: ChosenBackend;
   readonly memory: GuestMemory;
@@ -72,8 +78,8 @@ export class Machine {
     const cpus = options.cpus ?? 1;
     if (!Number.isInteger(cpus) || cpus < 1 || cpus > 255) throw new RangeError('cpus must be 1 to 255');
     const irqchip = options.irqchip ?? 'none';
-    let wake = (): void => {};
-    const { engine, chosen } = await chooseBackend(options.backend ?? 'auto', { irqchip, cpus }, () => wake());
+    const door = new WakeDoor();
+    const { engine, chosen } = await chooseBackend(options.backend ?? 'auto', { irqchip, cpus }, door.call);
     let machine: Machine;
     try {
       machine = new Machine(engine, chosen, { ...options, cpus, irqchip });
@@ -81,12 +87,7 @@ export class Machine {
       engine.native.close();
       throw KernelError.from(error);
     }
-    // Weak: a machine that nobody holds can be collected although the addon may still call.
-    const weak = new WeakRef(machine);
-    wake = () => {
-      const held = weak.deref();
-      if (held !== undefined) held.#awake();
-    };
+    door.machine = new WeakRef(machine);
     options.signal?.addEventListener('abort', () => machine.close(), { once: true });
     return machine;
   }
@@ -240,7 +241,8 @@ export class Machine {
     return Promise.resolve();
   }
 
-  #awake(): void {
+  /** @internal The addon asks for attention. */
+  awake(): void {
     if (!this.#open) return;
     this.#outbox.drain();
     for (const vcpu of this.vcpus) vcpu.awake();

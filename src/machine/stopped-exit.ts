@@ -51,7 +51,7 @@ export function stoppedExit(cell: Cell, by: InterruptedExit['by']): Exit {
 
 function failure(cell: Cell): KernelError {
   const end = cell.data.indexOf(0);
-  const operation = new TextDecoder().decode(cell.data.subarray(0, end < 0 ? 0 : end));
+  const operation = new TextDecoder().decode(cell.data.subarray(0, Math.max(end, 0)));
   const number = cell.exitReason;
   const [code, message] = systemErrorName(number);
   return new KernelError(`${code}: ${message}, ${operation}`, { code, errno: -number, syscall: 'ioctl', operation });

@@ -1,0 +1,151 @@
+/** What must hold whatever a script does: no leak, no abort, no hang, in every state in which a process can end. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Machine } from '../../src/index.ts';
+import { firstOf, onEveryBackend, realMode } from '../support/backends.ts';
+import { requireOrSkip } from '../support/require.ts';
+
+const library = fileURLToPath(new URL('../../dist/index.js', import.meta.url));
+const jump = [0xeb, 0xfe];
+
+const openFiles = (): number => readdirSync('/proc/self/fd').length;
+const threads = (): number => readdirSync('/proc/self/task').length;
+const mappings = (): number => readFileSync('/proc/self/maps', 'utf8').split('\n').length;
+
+onEveryBackend('machines that come and go', (backend) => {
+  it('leave no descriptor, thread or mapping behind', async () => {
+    const once = async (): Promise<void> => {
+      const machine = await realMode(backend, [0xe6, 0x10, 0xf4]);
+      await firstOf(machine).run();
+      machine.close();
+    };
+    const collect = (globalThis as { gc?: () => void }).gc ?? (() => {});
+    for (let i = 0; i < 50; i++) await once();
+    collect();
+    const before = { files: openFiles(), threads: threads() };
+    for (let i = 0; i < 1000; i++) await once();
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(openFiles()).toBeLessThanOrEqual(before.files + 2);
+    expect(threads()).toBeLessThanOrEqual(before.threads + 2);
+  });
+
+  it('give memory back: mappings do not grow with the machines that were made', async () => {
+    for (let i = 0; i < 300; i++) (await Machine.create({ backend, memoryBytes: 1 << 20 })).close();
+    const after = mappings();
+    for (let i = 0; i < 600; i++) (await Machine.create({ backend, memoryBytes: 1 << 20 })).close();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    // What the collector has not reached yet may remain, but not a mapping for each machine.
+    expect(mappings() - after).toBeLessThan(600);
+  });
+});
+
+describe.each(['kvm', 'emulated'] as const)('a process that ends (%s)', (backend) => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'vtkit-exit-'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  const script = (body: string): { status: number | null; signal: string | null; output: string } => {
+    const file = join(folder, 'script.mjs');
+    const begin = `
+      import { Machine } from ${JSON.stringify(library)};
+      import { Worker, isMainThread } from 'node:worker_threads';
+      const make = async (code) => {
+        const machine = await Machine.create({ backend: '${backend}', memoryBytes: 1 << 20 });
+        machine.memory.write(0x1000, Uint8Array.from(code));
+        machine.vcpus[0].setSregs({ cs: { base: 0n, selector: 0 } });
+        Object.assign(machine.vcpus[0].regs, { rip: 0x1000n, rflags: 2n });
+        return machine;
+      };
+      const jump = ${JSON.stringify(jump)};
+    `;
+    writeFileSync(file, begin + body);
+    const { status, signal, stdout, stderr } = spawnSync(process.execPath, [file], {
+      encoding: 'utf8',
+      timeout: 20_000,
+    });
+    return { status, signal, output: stdout + stderr };
+  };
+
+  it.for([
+    ['with an idle machine', `await make(jump); console.log('end');`, 0],
+    [
+      'by process.exit while a vCPU runs',
+      `const m = await make(jump); m.vcpus[0].run(); setTimeout(() => process.exit(7), 5);`,
+      7,
+    ],
+    [
+      'by process.exit with an exit unanswered',
+      `const m = await make([0xe4, 0x60]); await m.vcpus[0].run(); process.exit(7);`,
+      7,
+    ],
+    [
+      'by process.exit inside a handler',
+      `const m = await make([0xe4, 0x60]); m.ports.map({ from: 0x60, count: 1 }, { read: () => process.exit(7) }); await m.vcpus[0].run();`,
+      7,
+    ],
+    [
+      'by process.exit inside runSync',
+      `const m = await make([0xe6, 0x60]); m.vcpus[0].runSync(() => process.exit(7));`,
+      7,
+    ],
+    [
+      'by an uncaught exception while a vCPU runs',
+      `const m = await make(jump); m.vcpus[0].run(); setTimeout(() => { throw new Error('mine'); }, 5);`,
+      1,
+    ],
+    ['with a vCPU running after unref', `const m = await make(jump); m.vcpus[0].run(); m.unref();`, 0],
+    [
+      'after terminating a worker whose vCPU runs',
+      `if (isMainThread) { const w = new Worker(new URL(import.meta.url)); w.on('message', async () => { await w.terminate(); process.exit(7); }); }
+       else { const { parentPort } = await import('node:worker_threads'); const m = await make(jump); m.vcpus[0].run(); setTimeout(() => parentPort.postMessage(1), 5); }`,
+      7,
+    ],
+    [
+      'after terminating a worker that is inside runSync',
+      `if (isMainThread) { const w = new Worker(new URL(import.meta.url)); w.on('message', () => setTimeout(async () => { await w.terminate(); process.exit(7); }, 5)); }
+       else { const { parentPort } = await import('node:worker_threads'); const m = await make(jump); parentPort.postMessage(1); for (;;) m.vcpus[0].runSync(() => {}, { maxMs: 10_000 }); }`,
+      7,
+    ],
+  ] as const)('ends %s', ([, body, expected], context) => {
+    if (backend === 'kvm') requireOrSkip(context, 'kvm');
+    for (let round = 0; round < 3; round++) {
+      const { status, signal, output } = script(body);
+      expect({ status, signal }, output).toEqual({ status: expected, signal: null });
+    }
+  });
+
+  it('hears SIGINT within runSync although the event loop waits', (context) => {
+    if (backend === 'kvm') requireOrSkip(context, 'kvm');
+    const { status, output } = script(`
+      const m = await make(jump);
+      process.on('SIGINT', () => { console.log('heard', Math.round(performance.now() - sent)); process.exit(7); });
+      await new Promise((resolve) => setImmediate(resolve));
+      let sent = performance.now();
+      const { spawn } = await import('node:child_process');
+      spawn('sh', ['-c', 'sleep 0.1; kill -INT ' + process.pid]);
+      for (;;) { sent = performance.now(); const exit = m.vcpus[0].runSync(() => {}, { maxMs: 5000 }); await new Promise((resolve) => setImmediate(resolve)); }
+    `);
+    expect(output).toMatch(/heard \d+/);
+    expect(status).toBe(7);
+  });
+
+  it('warns of a machine that nobody closed', (context) => {
+    if (backend === 'kvm') requireOrSkip(context, 'kvm');
+    const { output } = script(`
+      const { setFlagsFromString } = await import('node:v8');
+      const { runInNewContext } = await import('node:vm');
+      setFlagsFromString('--expose-gc');
+      const gc = runInNewContext('gc');
+      await (async () => { await make(jump); })();
+      for (let i = 0; i < 20; i++) { gc(); await new Promise((resolve) => setTimeout(resolve, 10)); }
+    `);
+    expect(output).toContain('VTKIT_MACHINE_NOT_CLOSED');
+  });
+});
