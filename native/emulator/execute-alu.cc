@@ -46,8 +46,12 @@ struct Sbb {
     return result;
   }
 };
-struct Cmp : Sub {
+struct Cmp {
   static constexpr bool kWrites = false;
+  template <typename T>
+  static T apply(Cpu& cpu, T a, T b) {
+    return Sub::apply<T>(cpu, a, b);
+  }
 };
 struct And {
   static constexpr bool kWrites = true;
@@ -58,8 +62,12 @@ struct And {
     return result;
   }
 };
-struct Test : And {
+struct Test {
   static constexpr bool kWrites = false;
+  template <typename T>
+  static T apply(Cpu& cpu, T a, T b) {
+    return And::apply<T>(cpu, a, b);
+  }
 };
 struct Or {
   static constexpr bool kWrites = true;

@@ -31,7 +31,7 @@ bool checkSegment(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes, bool 
 /** The linear address of an operand, or false with a fault pending. */
 inline bool linearOf(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes, bool write, uint64_t& linear) {
   if (cpu.code64()) {
-    linear = seg >= FS ? cpu.seg[seg].base + offset : offset;
+    linear = seg == FS || seg == GS ? cpu.seg[seg].base + offset : offset;
     if (!canonical(linear) || !canonical(linear + bytes - 1)) {
       return raise(cpu, seg == SS ? kSsFault : kGp, 0);
     }

@@ -34,10 +34,7 @@ bool spinUntil(Ready ready) {
 }  // namespace
 
 Thread::Thread(Cell& cell, std::unique_ptr<Processor> processor, bool waitsInHalt, Notify notify)
-    : cell_(cell),
-      processor_(std::move(processor)),
-      waitsInHalt_(waitsInHalt),
-      notify_(std::move(notify)) {
+    : cell_(cell), processor_(std::move(processor)), waitsInHalt_(waitsInHalt), notify_(std::move(notify)) {
   cell_.threadSleeps.store(1);  // until the first command: wake() starts it
 }
 
