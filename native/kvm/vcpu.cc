@@ -23,10 +23,9 @@ int kickSignal() { return SIGRTMIN; }
 
 void setKickMask(const os::Fd& fd) {
   struct {
-    kvm_signal_mask header;
-    uint8_t sigset[8];  // the kernel's own, shorter than the C library's
-  } mask = {};
-  mask.header.len = sizeof(mask.sigset);
+    uint32_t len;       // kvm_signal_mask, which ends in an array:
+    uint8_t sigset[8];  // the kernel's own set, shorter than the C library's
+  } mask = {sizeof(mask.sigset), {}};
   const uint64_t blocked = ~(uint64_t{1} << (kickSignal() - 1));
   std::memcpy(mask.sigset, &blocked, sizeof(blocked));
   os::ioctl(fd, KVM_SET_SIGNAL_MASK, "KVM_SET_SIGNAL_MASK", &mask);
