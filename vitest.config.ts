@@ -1,0 +1,24 @@
+import { defineConfig } from 'vitest/config';
+
+const common = { testTimeout: 60_000, hookTimeout: 60_000, pool: 'forks' as const };
+
+/** `unit` needs nothing but Node; `host` uses the built addon and this machine's /dev/kvm. */
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    projects: [
+      { test: { ...common, name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { ...common, name: 'host', include: ['test/host/**/*.test.ts'] } },
+      { test: { ...common, name: 'conformance', include: ['test/conformance/**/*.test.ts'], testTimeout: 120_000 } },
+      {
+        test: {
+          ...common,
+          name: 'package',
+          include: ['test/package/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
+      },
+    ],
+  },
+});
