@@ -1,9 +1,11 @@
 // The cache of decoded code.
 #include "emulator/blocks.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "emulator/decode.h"
+#include "emulator/opcode-table.h"
 
 namespace vtkit::emulator {
 
@@ -13,123 +15,209 @@ constexpr uint64_t kPageMask = 0xfff;
 constexpr unsigned kMaxOps = 64;
 
 uint64_t keyOf(const Cpu& cpu, uint64_t physical) { return physical | uint64_t{cpu.codeBits} << 56; }
+unsigned cacheSlot(uint64_t physical, unsigned slots) {
+  return static_cast<unsigned>((physical ^ physical >> 12) % slots);
+}
+
+/** The 64-byte pieces of the page at `page` that a block has bytes in. */
+uint64_t heldBy(const Block& block, uint64_t page) {
+  const uint64_t inFirst = std::min<uint64_t>(block.bytes, 0x1000 - (block.physical & kPageMask));
+  uint64_t first = block.physical & kPageMask, bytes = inFirst;
+  if (page != (block.physical & ~kPageMask)) {
+    first = 0;
+    bytes = block.bytes - inFirst;
+  }
+  return maskOf(static_cast<unsigned>((first + bytes - 1) / 64 + 1)) & ~((uint64_t{1} << first / 64) - 1);
+}
+
+bool failed(Cpu& cpu, Decoded why) {
+  switch (why) {
+    case Decoded::invalid:
+      return raise(cpu, kUd);
+    case Decoded::tooLong:
+      return gp(cpu);
+    default:
+      cpu.unknown = true;
+      return false;
+  }
+}
+
+/** Ends a block that no jump ends. */
+void finish(Block& block, bool stops) {
+  MicroOp end = {};
+  end.run = stops ? stopBehind : fallThrough;
+  end.end = static_cast<uint16_t>(block.bytes);
+  block.ops.push_back(end);
+}
 
 }  // namespace
 
-Block* Blocks::at(Cpu& cpu) {
-  const bool code64 = cpu.code64();
+/** Where the code at RIP lies. False with a fault pending. */
+bool Blocks::reach(Cpu& cpu, uint64_t& linear, uint64_t& physical) {
   const uint64_t rip = cpu.rip();
-  const uint64_t linear = code64 ? rip : static_cast<uint32_t>(cpu.seg[CS].base + rip);
-  if (code64 ? !canonical(rip) : rip > cpu.seg[CS].limit) {
-    gp(cpu);
-    return nullptr;
-  }
-  uint64_t physical;
-  if (fetchPage(cpu, linear, physical) == nullptr) return nullptr;
-  const uint64_t key = keyOf(cpu, physical);
-  const auto fits = [&](const Block& block) { return code64 || rip + block.bytes - 1 <= cpu.seg[CS].limit; };
-  Slot& slot = cache_[(physical ^ physical >> 12) % kCached];
-  if (slot.key == key && fits(*slot.block)) return slot.block;
-  const auto found = blocks_.find(key);
-  if (found != blocks_.end() && fits(*found->second)) {
-    slot = {key, found->second.get()};
-    return slot.block;
-  }
-  return decode(cpu, linear, physical, key);
+  if (cpu.code64() ? !canonical(rip) : rip > cpu.seg[CS].limit) return gp(cpu);
+  linear = cpu.code64() ? rip : static_cast<uint32_t>(cpu.seg[CS].base + rip);
+  return fetchPage(cpu, linear, physical) != nullptr;
 }
 
-Block* Blocks::decode(Cpu& cpu, uint64_t linear, uint64_t physical, uint64_t key) {
+Block* Blocks::at(Cpu& cpu) {
+  uint64_t linear, physical;
+  if (!reach(cpu, linear, physical)) return nullptr;
+  const uint64_t key = keyOf(cpu, physical);
+  Block* block = cache_[cacheSlot(physical, kCached)];
+  if (block == nullptr || block->key != key) {
+    const auto found = blocks_.find(key);
+    block = found == blocks_.end() ? nullptr : found->second.get();
+  }
+  if (block != nullptr && block->nextPage != kNoPage) {
+    uint64_t next;
+    if (fetchPage(cpu, (linear & ~kPageMask) + 0x1000, next) == nullptr) return nullptr;
+    if ((next & ~kPageMask) != block->nextPage) block = nullptr;
+  }
+  // A block may be too long for a smaller segment limit than it was decoded under.
+  if (block != nullptr && !cpu.code64() && cpu.rip() + block->bytes - 1 > cpu.seg[CS].limit) block = nullptr;
+  if (block != nullptr) return cache_[cacheSlot(physical, kCached)] = block;
+  std::unique_ptr<Block> decoded = decode(cpu, linear, physical, kMaxOps);
+  return decoded == nullptr ? nullptr : keep(cpu, std::move(decoded));
+}
+
+Block* Blocks::one(Cpu& cpu) {
+  uint64_t linear, physical;
+  if (!reach(cpu, linear, physical)) return nullptr;
+  one_ = decode(cpu, linear, physical, 1);
+  return one_.get();
+}
+
+std::unique_ptr<Block> Blocks::decode(Cpu& cpu, uint64_t linear, uint64_t physical, unsigned most) {
   auto block = std::make_unique<Block>();
-  block->key = key;
+  block->key = keyOf(cpu, physical);
   block->physical = physical;
+  block->nextPage = kNoPage;
   uint64_t page;
   const uint8_t* host = fetchPage(cpu, linear, page);
   if (host == nullptr) return nullptr;
-  const unsigned start = static_cast<unsigned>(linear & kPageMask);
+  const auto start = static_cast<unsigned>(linear & kPageMask);
   unsigned at = start;
-  bool cacheable = true;
-  while (block->ops.size() < kMaxOps) {
+  bool ends = false, stops = false;
+  while (!ends && !stops && at < 0x1000 && block->ops.size() < most) {
     const bool first = block->ops.empty();
     MicroOp op;
-    Decoded decoded = emulator::decode(host + at, 0x1000 - at, cpu.codeBits, op);
+    const Opcode* row = nullptr;
+    Decoded decoded = emulator::decode(host + at, 0x1000 - at, cpu.codeBits, op, row);
     if (decoded == Decoded::needsMore) {
-      // The instruction goes on in the next page: decoded alone, and anew each time, since either page may change.
       if (!first) break;
       uint8_t bytes[kMaxLength];
       const unsigned here = 0x1000 - at;
       std::memcpy(bytes, host + at, here);
-      uint64_t next = linear + here, unused;
+      uint64_t next = linear + here, following;
       if (!cpu.code64()) next = static_cast<uint32_t>(next);
-      const uint8_t* following = fetchPage(cpu, next, unused);
-      if (following == nullptr) return nullptr;
-      std::memcpy(bytes + here, following, kMaxLength - here);
-      decoded = emulator::decode(bytes, kMaxLength, cpu.codeBits, op);
-      cacheable = false;
+      const uint8_t* rest = fetchPage(cpu, next, following);
+      if (rest == nullptr) return nullptr;
+      std::memcpy(bytes + here, rest, kMaxLength - here);
+      decoded = emulator::decode(bytes, kMaxLength, cpu.codeBits, op, row);
+      block->nextPage = following & ~kPageMask;
     }
     if (decoded != Decoded::ok) {
-      if (!first) break;
-      if (decoded == Decoded::invalid) {
-        raise(cpu, kUd);
-      } else if (decoded == Decoded::tooLong) {
-        gp(cpu);
-      } else {
-        cpu.unknown = true;
-      }
-      return nullptr;
+      if (first) failed(cpu, decoded);
+      if (first) return nullptr;
+      break;
     }
-    const uint64_t end = cpu.rip() + (at - start) + op.length - 1;
-    if (!cpu.code64() && end > cpu.seg[CS].limit) {
-      if (!first) break;
-      gp(cpu);
-      return nullptr;
+    if (!cpu.code64() && cpu.rip() + (at - start) + op.length - 1 > cpu.seg[CS].limit) {
+      if (first) gp(cpu);
+      if (first) return nullptr;
+      break;
     }
     at += op.length;
+    op.end = static_cast<uint16_t>(at - start);
+    ends = row->handlers->ends[formOf(*row, op)];
+    stops = (row->flags & kEnds) != 0;
+    // RIP stands at the start of the block, but for handlers that end it.
+    if (op.base == kRip && !ends) op.displacement += op.end;
     block->ops.push_back(op);
-    if (op.endsBlock || !cacheable || at >= 0x1000) break;
   }
   block->bytes = at - start;
+  block->count = static_cast<uint32_t>(block->ops.size());
+  for (unsigned i = 0; i < block->count; i++) block->ops[i].rest = static_cast<uint8_t>(block->count - 1 - i);
+  if (!ends) finish(*block, stops);
+  return block;
+}
+
+Block* Blocks::keep(Cpu& cpu, std::unique_ptr<Block> block) {
   Block* result = block.get();
-  if (!cacheable) {
-    dropped_.push_back(std::move(block));
-    return result;
+  const auto found = blocks_.find(result->key);
+  if (found != blocks_.end()) drop(cpu, *found->second);
+  for (const uint64_t at : {result->physical & ~kPageMask, result->nextPage}) {
+    if (at == kNoPage) continue;
+    Page& page = pages_[at >> 12];
+    if (page.keys.empty()) flushTlbWrites(cpu);
+    page.keys.push_back(result->key);
+    page.held |= heldBy(*result, at);
   }
-  std::vector<uint64_t>& keys = pages_[physical >> 12];
-  if (keys.empty()) flushTlbWrites(cpu);
-  keys.push_back(key);
-  std::unique_ptr<Block>& place = blocks_[key];
-  if (place != nullptr) dropped_.push_back(std::move(place));  // one that a smaller segment limit made too long
-  place = std::move(block);
-  cache_[(physical ^ physical >> 12) % kCached] = {key, result};
+  cache_[cacheSlot(result->physical, kCached)] = result;
+  blocks_[result->key] = std::move(block);
   return result;
 }
 
-void Blocks::drop(uint64_t page) {
-  const auto keys = pages_.find(page);
-  if (keys == pages_.end()) return;
-  for (const uint64_t key : keys->second) {
-    const auto block = blocks_.find(key);
-    if (block == blocks_.end()) continue;
-    const uint64_t physical = block->second->physical;
-    Slot& slot = cache_[(physical ^ physical >> 12) % kCached];
-    if (slot.key == key) slot = {};
-    dropped_.push_back(std::move(block->second));
-    blocks_.erase(block);
+void Blocks::drop(Cpu& cpu, Block& block) {
+  newEpoch(cpu);
+  for (const uint64_t at : {block.physical & ~kPageMask, block.nextPage}) {
+    const auto found = at == kNoPage ? pages_.end() : pages_.find(at >> 12);
+    if (found == pages_.end()) continue;
+    Page& page = found->second;
+    page.keys.erase(std::remove(page.keys.begin(), page.keys.end(), block.key), page.keys.end());
+    page.held = 0;
+    for (const uint64_t key : page.keys) page.held |= heldBy(*blocks_.at(key), at);
+    if (page.keys.empty()) pages_.erase(found);
   }
-  pages_.erase(keys);
+  Block*& cached = cache_[cacheSlot(block.physical, kCached)];
+  if (cached == &block) cached = nullptr;
+  const auto place = blocks_.find(block.key);
+  dropped_.push_back(std::move(place->second));
+  blocks_.erase(place);
 }
 
-void Blocks::written(Cpu& cpu, uint64_t physical) {
-  if (!holds(physical)) return;
-  drop(physical >> 12);
-  cpu.leaveBlock = true;
+void Blocks::written(Cpu& cpu, uint64_t physical, unsigned bytes) {
+  const auto found = pages_.find(physical >> 12);
+  if (found == pages_.end()) return;
+  const uint64_t first = physical & kPageMask, last = first + bytes - 1;
+  const uint64_t pieces = uint64_t{1} << first / 64 | uint64_t{1} << last / 64;
+  if ((found->second.held & pieces) == 0) return;
+  const uint64_t page = physical & ~kPageMask;
+  const std::vector<uint64_t> keys = found->second.keys;
+  for (const uint64_t key : keys) {
+    Block& block = *blocks_.at(key);
+    // Of a block that comes over from the page before, only the first bytes are looked at as one piece.
+    const bool crosses = block.nextPage == page;
+    const uint64_t from = block.physical & kPageMask;
+    if (crosses ? (heldBy(block, page) & pieces) == 0 : first >= from + block.bytes || last < from) continue;
+    drop(cpu, block);
+    cpu.leaveBlock = true;
+  }
 }
 
 void Blocks::clear(Cpu& cpu) {
   for (auto& entry : blocks_) dropped_.push_back(std::move(entry.second));
   blocks_.clear();
   pages_.clear();
-  for (Slot& slot : cache_) slot = {};
+  for (Block*& block : cache_) block = nullptr;
   cpu.leaveBlock = true;
+  newEpoch(cpu);
+}
+
+void Blocks::forgetWays() {
+  for (auto& entry : blocks_) entry.second->ways[0] = entry.second->ways[1] = Jump();
+}
+
+void newEpoch(Cpu& cpu) {
+  constexpr uint64_t kEpochs = uint64_t{1} << (64 - kJumpEpochShift);
+  cpu.epoch++;
+  if (cpu.epoch == kEpochs - 1) {
+    cpu.epoch = 0;
+    for (Jump& jump : cpu.jumps) jump = Jump();
+    cpu.blocks->forgetWays();
+  }
+  cpu.way = 0;
+  cpu.codeKey = (cpu.codeKey & (uint64_t{7} << kJumpModeShift)) | cpu.epoch << kJumpEpochShift;
 }
 
 }  // namespace vtkit::emulator

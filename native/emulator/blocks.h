@@ -1,4 +1,4 @@
-// Decoded code: runs of micro-ops by physical address, dropped when their page is written.
+// Decoded code: runs of micro-ops by physical address, dropped when their bytes are written.
 #pragma once
 
 #include <memory>
@@ -11,37 +11,59 @@ namespace vtkit::emulator {
 
 /** A run of instructions without a way in but its first. All of it lies in one page, but for its last instruction. */
 struct Block {
+  Jump ways[2];    // where it was left to: on to the next instruction, and by its jump
+  uint32_t count;  // instructions
+  uint32_t bytes;
   uint64_t key;       // physical address | code size
   uint64_t physical;  // of the first instruction
-  uint32_t bytes;
+  uint64_t nextPage;  // physical address of the page that the last instruction crosses into, or kNoPage
   std::vector<MicroOp> ops;
 };
+
+inline constexpr uint64_t kNoPage = ~uint64_t{0};
+
+// A Jump's key: the linear address (canonical, so 48 bits say all), code size and privilege, epoch.
+inline constexpr unsigned kJumpModeShift = 48, kJumpEpochShift = 51;
+inline constexpr uint64_t kJumpAddress = (uint64_t{1} << kJumpModeShift) - 1;
+inline unsigned jumpSlot(uint64_t key) { return static_cast<unsigned>((key ^ key >> 12) & (Cpu::kJumps - 1)); }
 
 class Blocks {
  public:
   /** The block at RIP, decoding it if need be. Null: a fault is pending, or the instruction is not known. */
   Block* at(Cpu& cpu);
+  /** The instruction at RIP alone, decoded anew. */
+  Block* one(Cpu& cpu);
 
   bool holds(uint64_t physical) const { return pages_.count(physical >> 12) != 0; }
-  /** Memory changed: what was decoded from the page goes, once nobody executes it. */
-  void written(Cpu& cpu, uint64_t physical);
+  /** Memory changed: blocks that hold any of these bytes go, once nobody executes them. */
+  void written(Cpu& cpu, uint64_t physical, unsigned bytes);
   void clear(Cpu& cpu);
   /** Frees what was dropped. Between blocks only. */
-  void sweep() { dropped_.clear(); }
+  void sweep(Cpu& cpu) {
+    if (dropped_.empty()) return;
+    dropped_.clear();
+    cpu.way = 0;
+  }
+  /** Cuts all ways between blocks. */
+  void forgetWays();
 
  private:
-  Block* decode(Cpu& cpu, uint64_t linear, uint64_t physical, uint64_t key);
-  void drop(uint64_t page);
+  struct Page {
+    uint64_t held = 0;  // a bit for each 64 bytes that some block has bytes in
+    std::vector<uint64_t> keys;
+  };
+
+  bool reach(Cpu& cpu, uint64_t& linear, uint64_t& physical);
+  std::unique_ptr<Block> decode(Cpu& cpu, uint64_t linear, uint64_t physical, unsigned most);
+  Block* keep(Cpu& cpu, std::unique_ptr<Block> block);
+  void drop(Cpu& cpu, Block& block);
 
   static constexpr unsigned kCached = 4096;
-  struct Slot {
-    uint64_t key = ~uint64_t{0};
-    Block* block = nullptr;
-  };
-  Slot cache_[kCached];
+  Block* cache_[kCached] = {};
   std::unordered_map<uint64_t, std::unique_ptr<Block>> blocks_;
-  std::unordered_map<uint64_t, std::vector<uint64_t>> pages_;  // page number -> keys of its blocks
+  std::unordered_map<uint64_t, Page> pages_;  // by page number
   std::vector<std::unique_ptr<Block>> dropped_;
+  std::unique_ptr<Block> one_;
 };
 
 }  // namespace vtkit::emulator

@@ -51,11 +51,20 @@ enum Vector : uint8_t {
 /** What a processor is asked to look at between two instructions. */
 enum Attention : uint32_t { kStop = 1, kInterrupt = 2, kNmi = 4, kMemoryChanged = 8 };
 
-/** Arithmetic flags that nobody has asked for yet: the operation's operands and result, left-aligned in no way. */
+/** Arithmetic flags that nobody has asked for yet: the operation's operands and result, zero-extended. */
 struct LazyFlags {
-  enum Kind : uint8_t { none, add, sub, logic };
+  enum Kind : uint8_t {
+    none,
+    add,
+    sub,
+    logic,
+    increment,  // like add and sub, with a CF that was there before
+    decrement,
+    given,  // CF and OF are known, AF is clear
+  };
   Kind kind = none;
   uint8_t bits = 0;
+  bool carry = false, overflow = false;
   uint64_t a = 0, b = 0, result = 0;
 };
 
@@ -69,8 +78,9 @@ struct Fault {
 struct TlbEntry {
   // Page number << 12 | 1 for user accesses; all ones matches nothing.
   uint64_t readTag, writeTag, executeTag;
-  uint8_t* host;      // host address of the page
-  uint64_t physical;  // of the page
+  uint64_t watchedTag;  // writes that somebody has to hear of: code, dirty pages
+  uint8_t* host;        // host address of the page
+  uint64_t physical;    // of the page
 };
 
 struct CpuidRow {
@@ -78,7 +88,14 @@ struct CpuidRow {
 };
 
 struct Block;
+struct MicroOp;
 class Blocks;
+
+/** Where code goes on: a block by the linear address and the state of the processor that it was found for. */
+struct Jump {
+  uint64_t key = ~uint64_t{0};
+  Block* block = nullptr;
+};
 
 struct Cpu {
   // Hot: registers by encoding, then a zero for "no register", then RIP, so that an address is three loads and a sum.
@@ -93,10 +110,19 @@ struct Cpu {
   bool leaveBlock;   // decoded code changed, or a mode did: look again after this instruction
   bool shadow;       // the next instruction boundary takes no interrupt (after STI, MOV SS)
   bool shadowNext;
+  bool trapBlocked;  // MOV SS: no single-step trap after it
   bool singleStep;
   Fault fault;
+  // Retired, with those of the running block counted when it is entered; a block that would pass the deadline is not
+  // entered but returns to the run loop. Whoever wants attention sets it to 0.
   uint64_t instructions;
-
+  std::atomic<uint64_t> deadline;
+  uint64_t codeBase, codeLimit;  // of CS; 0 and all ones in 64-bit mode
+  uint64_t epoch;
+  uint64_t codeKey;        // what a Jump's key holds beside the address: code size, privilege, epoch
+  uint8_t way;             // 1 + the way out of `block` that led nowhere yet, or 0
+  Block* block;            // that is executed; RIP stands at its start
+  const MicroOp* current;  // that is executed, if RIP does not stand behind it yet
   vcpu::Segment seg[kSegments];
   vcpu::DescriptorTable gdt, idt;
   uint64_t cr0, cr2, cr3, cr4, cr8, efer;
@@ -105,8 +131,9 @@ struct Cpu {
   uint64_t sysenterCs, sysenterEsp, sysenterEip, pat, apicBase, miscEnable;
   vcpu::Fpu fpu;
 
-  static constexpr unsigned kTlbEntries = 1024;
+  static constexpr unsigned kTlbEntries = 1024, kJumps = 1024;
   TlbEntry tlb[kTlbEntries];
+  Jump jumps[kJumps];  // where RET and indirect jumps went
 
   memory::GuestMemory* memory;
   Platform* platform;
@@ -121,6 +148,7 @@ struct Cpu {
   std::atomic<uint32_t> attention;
 
   uint64_t& rip() { return gpr[kRip]; }
+  uint64_t rip() const { return gpr[kRip]; }
   bool longMode() const { return (efer & kEferLma) != 0; }
   bool code64() const { return codeBits == 64; }
   bool protectedMode() const { return (cr0 & kCr0Pe) != 0; }
@@ -154,8 +182,10 @@ inline bool carryOf(const LazyFlags& lazy) {
       return (((lazy.a & lazy.b) | ((lazy.a | lazy.b) & ~lazy.result)) >> top & 1) != 0;
     case LazyFlags::sub:
       return (((~lazy.a & lazy.b) | ((~lazy.a | lazy.b) & lazy.result)) >> top & 1) != 0;
-    default:
+    case LazyFlags::logic:
       return false;
+    default:
+      return lazy.carry;
   }
 }
 
@@ -163,11 +193,15 @@ inline bool overflowOf(const LazyFlags& lazy) {
   const unsigned top = lazy.bits - 1u;
   switch (lazy.kind) {
     case LazyFlags::add:
+    case LazyFlags::increment:
       return ((lazy.a ^ lazy.result) & (lazy.b ^ lazy.result)) >> top & 1;
     case LazyFlags::sub:
+    case LazyFlags::decrement:
       return ((lazy.a ^ lazy.b) & (lazy.a ^ lazy.result)) >> top & 1;
-    default:
+    case LazyFlags::logic:
       return false;
+    default:
+      return lazy.overflow;
   }
 }
 
@@ -191,7 +225,8 @@ inline bool pf(const Cpu& cpu) {
 }
 inline bool af(const Cpu& cpu) {
   if (cpu.lazy.kind == LazyFlags::none) return (cpu.rflags & kAf) != 0;
-  return cpu.lazy.kind != LazyFlags::logic && ((cpu.lazy.a ^ cpu.lazy.b ^ cpu.lazy.result) & 0x10) != 0;
+  return cpu.lazy.kind != LazyFlags::logic && cpu.lazy.kind != LazyFlags::given &&
+         ((cpu.lazy.a ^ cpu.lazy.b ^ cpu.lazy.result) & 0x10) != 0;
 }
 
 /** Computes the flags that were put off, and gives all of RFLAGS. */
@@ -207,6 +242,26 @@ inline uint64_t flags(Cpu& cpu) {
 inline void setFlags(Cpu& cpu, uint64_t mask, uint64_t values) {
   flags(cpu);
   cpu.rflags = (cpu.rflags & ~mask) | (values & mask);
+}
+
+/** Puts off the flags of an operation of T's size. */
+template <typename T>
+inline void keepFlags(Cpu& cpu, LazyFlags::Kind kind, T a, T b, T result) {
+  cpu.lazy.kind = kind;
+  cpu.lazy.bits = sizeof(T) * 8;
+  cpu.lazy.a = a;
+  cpu.lazy.b = b;
+  cpu.lazy.result = result;
+}
+
+/** ZF, SF and PF of a result, CF and OF as given, AF clear: put off. */
+template <typename T>
+inline void keepResultFlags(Cpu& cpu, T result, bool carry, bool overflow) {
+  cpu.lazy.kind = LazyFlags::given;
+  cpu.lazy.bits = sizeof(T) * 8;
+  cpu.lazy.carry = carry;
+  cpu.lazy.overflow = overflow;
+  cpu.lazy.result = result;
 }
 
 /** ZF, SF and PF of a result, CF, OF and AF as given. */
@@ -282,5 +337,8 @@ inline void writeGpr(Cpu& cpu, unsigned index, T value) {
 
 /** Recomputes what decoding and addressing keep of the segments and control registers. */
 void updateMode(Cpu& cpu);
+
+/** What code lies at a linear address may have changed: nothing that was found before is followed without a look. */
+void newEpoch(Cpu& cpu);
 
 }  // namespace vtkit::emulator

@@ -112,7 +112,7 @@ void readImmediates(Reader& reader, uint32_t flags, unsigned operandBytes, unsig
 
 }  // namespace
 
-Decoded decode(const uint8_t* bytes, unsigned available, unsigned codeBits, MicroOp& op) {
+Decoded decode(const uint8_t* bytes, unsigned available, unsigned codeBits, MicroOp& op, const Opcode*& found) {
   op = MicroOp();
   Reader reader(bytes, available < kMaxLength ? available : kMaxLength);
   const bool code64 = codeBits == 64;
@@ -178,6 +178,7 @@ opcode:
   const bool vex = map == 0 && (opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62);
   if (vex && (code64 || (reader.peek() & 0xc0) == 0xc0)) return Decoded::invalid;
   if (row.mnemonic == nullptr) return Decoded::unknown;
+  found = &row;
   const uint32_t flags = row.flags;
 
   unsigned operandBytes;
@@ -196,10 +197,8 @@ opcode:
   op.base = op.index = kZeroRegister;
   op.addressMask = maskOf(addressBytes * 8);
   op.operandBytes = static_cast<uint8_t>(operandBytes);
-  op.condition = opcode & 15;
+  op.opcode = opcode;
   op.repeat = prefixes.repeat;
-  op.prefix = prefixes.repeat != 0 ? prefixes.repeat : (prefixes.operand ? 0x66 : 0);
-  op.endsBlock = (flags & kEnds) != 0;
   unsigned defaultSegment = DS;
   const bool rex = prefixes.rex != 0;
   if ((flags & kModRm) != 0) {
@@ -227,14 +226,14 @@ opcode:
   if (reader.isShort()) return ended();
   if (reader.position() > kMaxLength) return Decoded::tooLong;
   op.length = static_cast<uint8_t>(reader.position());
-  std::memcpy(op.bytes, bytes, op.length);
+  op.end = op.length;
   if ((flags & kInvalid) != 0 || ((flags & kNo64) != 0 && code64) || ((flags & kOnly64) != 0 && !code64) ||
       ((flags & kMemOnly) != 0 && !op.memory) || ((flags & kRegOnly) != 0 && op.memory) ||
       (prefixes.lock && ((flags & kLock) == 0 || !op.memory))) {
     return Decoded::invalid;
   }
   const unsigned size = operandBytes == 1 ? 0 : operandBytes == 2 ? 1 : operandBytes == 4 ? 2 : 3;
-  op.run = row.handlers->by[op.memory ? 1 : 0][size];
+  op.run = row.handlers->by[formOf(row, op)][size];
   return Decoded::ok;
 }
 

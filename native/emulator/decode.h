@@ -15,7 +15,9 @@ enum class Decoded : uint8_t {
   unknown,    // an instruction that is not known yet
 };
 
+struct Opcode;
+
 /** Decodes one instruction of `available` bytes for a code size of 16, 32 or 64 bits. */
-Decoded decode(const uint8_t* bytes, unsigned available, unsigned codeBits, MicroOp& op);
+Decoded decode(const uint8_t* bytes, unsigned available, unsigned codeBits, MicroOp& op, const Opcode*& row);
 
 }  // namespace vtkit::emulator

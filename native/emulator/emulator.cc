@@ -81,38 +81,40 @@ bool Emulator::takeInterrupt() {
   return true;
 }
 
-bool Emulator::runBlock(Block& block, bool single) {
+bool Emulator::advance(bool single) {
   Cpu& cpu = *cpu_;
   const bool resumes = (cpu.rflags & kRf) != 0;
-  const uint64_t ipMask = cpu.ipMask;
-  cpu.leaveBlock = false;
-  const MicroOp* op = block.ops.data();
-  const MicroOp* const end = op + (single ? 1 : block.ops.size());
-  for (; op != end; op++) {
-    cpu.rip() = (cpu.rip() + op->length) & ipMask;
-    if (!op->run(cpu, *op)) {
-      if (cpu.fault.pending || cpu.unknown) cpu.rip() = (cpu.rip() - op->length) & ipMask;
-      if (cpu.halted) cpu.instructions++;
-      return false;
-    }
-    cpu.instructions++;
-    if (cpu.leaveBlock) break;
+  const unsigned way = cpu.way;
+  Block* const from = cpu.block;
+  Block* const block = single ? blocks_.one(cpu) : blocks_.at(cpu);
+  if (block == nullptr) return false;
+  if (single) {
+    cpu.deadline.store(0, std::memory_order_relaxed);  // no block is entered behind it
+  } else {
+    const Jump found = {jumpKey(cpu), block};
+    cpu.jumps[jumpSlot(found.key)] = found;
+    // Decoding may have dropped the block that the way leads out of: it is 0 then.
+    if (way != 0 && cpu.way == way) from->ways[way - 1] = found;
   }
-  if (resumes) cpu.rflags &= ~kRf;
-  return true;
+  execute(cpu, *block);
+  const bool stopped = cpu.fault.pending || cpu.unknown || cpu.halted || cpu.closing;
+  if (resumes && !stopped) cpu.rflags &= ~kRf;
+  return !stopped;
 }
 
 Emulator::Stop Emulator::run() {
   Cpu& cpu = *cpu_;
-  cpu.halted = cpu.unknown = cpu.shutdown = false;
+  cpu.halted = cpu.unknown = cpu.shutdown = cpu.closing = false;
   for (;;) {
-    blocks_.sweep();
-    const uint32_t attention = cpu.attention.load(std::memory_order_relaxed);
+    // Set before looking: who wants attention meanwhile clears it again.
+    if (cpu.deadline.load(std::memory_order_relaxed) == 0) cpu.deadline.store(~uint64_t{0});
+    const uint32_t attention = cpu.attention.load();
     if (attention != 0) {
       if ((attention & kStop) != 0) {
         cpu.attention.fetch_and(~uint32_t{kStop});
         return Stop::attention;
       }
+      if ((attention & kMemoryChanged) != 0) cpu.attention.fetch_and(~uint32_t{kMemoryChanged});
       if (!cpu.shadow) takeInterrupt();
     }
     const uint64_t changes = cpu.memory->externalChanges();
@@ -123,9 +125,10 @@ Emulator::Stop Emulator::run() {
     }
 
     const bool traps = (cpu.rflags & kTf) != 0;
-    const bool single = traps || cpu.shadow || cpu.singleStep;
-    Block* block = cpu.shutdown || cpu.unknown ? nullptr : blocks_.at(cpu);
-    const bool done = block != nullptr && runBlock(*block, single);
+    // One instruction, too, where RF covers just the next.
+    const bool single = traps || cpu.shadow || cpu.singleStep || (cpu.rflags & kRf) != 0;
+    const bool done = !cpu.shutdown && !cpu.unknown && advance(single);
+    blocks_.sweep(cpu);
     cpu.shadow = cpu.shadowNext;
     cpu.shadowNext = false;
     if (!done) {
@@ -138,11 +141,12 @@ Emulator::Stop Emulator::run() {
         cpu.shadow = false;
         return Stop::halted;
       }
-    } else if (traps) {
+    } else if (traps && !cpu.trapBlocked) {
       cpu.dr6 |= 1u << 14;  // BS
       raise(cpu, kDb);
       deliverFault(cpu);
     }
+    cpu.trapBlocked = false;
     if (cpu.singleStep) return Stop::stepped;
   }
 }

@@ -6,6 +6,7 @@
 
 #include "emulator/blocks.h"
 #include "emulator/cpu.h"
+#include "emulator/dispatch.h"
 
 namespace vtkit::emulator {
 
@@ -26,7 +27,10 @@ class Emulator {
   /** Runs until one of the stops. On the thread that owns the processor. */
   Stop run();
   /** Any thread: bits of Attention. */
-  void attention(uint32_t bits) noexcept { cpu_->attention.fetch_or(bits); }
+  void attention(uint32_t bits) noexcept {
+    cpu_->attention.fetch_or(bits);
+    cpu_->deadline.store(0);
+  }
 
   void getRegs(vcpu::Regs& regs);
   void setRegs(const vcpu::Regs& regs);
@@ -42,6 +46,8 @@ class Emulator {
 
   Cpu& cpu() { return *cpu_; }
   const Cpu& cpu() const { return *cpu_; }
+  /** During a call of the platform: the address behind the instruction that makes it. */
+  uint64_t rip() const { return nextRip(*cpu_); }
   std::vector<CpuidRow>& cpuid() { return cpuid_; }
 
   /** The instruction that is not known: its linear address, and how many bytes of it could be read. */
@@ -49,8 +55,8 @@ class Emulator {
 
  private:
   bool takeInterrupt();
-  /** Executes one block, or one instruction of it. False: something other than code comes next. */
-  bool runBlock(Block& block, bool single);
+  /** Executes what comes next. False: an instruction did not end, or ended the run. */
+  bool advance(bool single);
   void reset();
 
   std::unique_ptr<Cpu> cpu_;

@@ -77,7 +77,7 @@ bool Processor::access(ExitKind kind, uint64_t address, unsigned size, unsigned 
   exit.size = size;
   exit.count = count;
   exit.reason = 0;
-  exit.rip = emulator_.cpu().rip();
+  exit.rip = emulator_.rip();
   const size_t bytes = size_t{size} * count;
   if (out != nullptr) std::memcpy(exit.data, out, bytes);
   if (!board_.answer(cell_, exit)) {

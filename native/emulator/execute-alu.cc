@@ -5,17 +5,12 @@ namespace vtkit::emulator {
 
 namespace {
 
-template <typename T>
-void lazy(Cpu& cpu, LazyFlags::Kind kind, T a, T b, T result) {
-  cpu.lazy = {kind, sizeof(T) * 8, a, b, result};
-}
-
 struct Add {
   static constexpr bool kWrites = true;
   template <typename T>
   static T apply(Cpu& cpu, T a, T b) {
     const T result = static_cast<T>(a + b);
-    lazy(cpu, LazyFlags::add, a, b, result);
+    keepFlags<T>(cpu, LazyFlags::add, a, b, result);
     return result;
   }
 };
@@ -24,7 +19,7 @@ struct Adc {
   template <typename T>
   static T apply(Cpu& cpu, T a, T b) {
     const T result = static_cast<T>(a + b + (cf(cpu) ? 1 : 0));
-    lazy(cpu, LazyFlags::add, a, b, result);
+    keepFlags<T>(cpu, LazyFlags::add, a, b, result);
     return result;
   }
 };
@@ -33,7 +28,7 @@ struct Sub {
   template <typename T>
   static T apply(Cpu& cpu, T a, T b) {
     const T result = static_cast<T>(a - b);
-    lazy(cpu, LazyFlags::sub, a, b, result);
+    keepFlags<T>(cpu, LazyFlags::sub, a, b, result);
     return result;
   }
 };
@@ -42,7 +37,7 @@ struct Sbb {
   template <typename T>
   static T apply(Cpu& cpu, T a, T b) {
     const T result = static_cast<T>(a - b - (cf(cpu) ? 1 : 0));
-    lazy(cpu, LazyFlags::sub, a, b, result);
+    keepFlags<T>(cpu, LazyFlags::sub, a, b, result);
     return result;
   }
 };
@@ -58,7 +53,7 @@ struct And {
   template <typename T>
   static T apply(Cpu& cpu, T a, T b) {
     const T result = a & b;
-    lazy(cpu, LazyFlags::logic, a, b, result);
+    keepFlags<T>(cpu, LazyFlags::logic, a, b, result);
     return result;
   }
 };
@@ -74,7 +69,7 @@ struct Or {
   template <typename T>
   static T apply(Cpu& cpu, T a, T b) {
     const T result = a | b;
-    lazy(cpu, LazyFlags::logic, a, b, result);
+    keepFlags<T>(cpu, LazyFlags::logic, a, b, result);
     return result;
   }
 };
@@ -83,7 +78,7 @@ struct Xor {
   template <typename T>
   static T apply(Cpu& cpu, T a, T b) {
     const T result = a ^ b;
-    lazy(cpu, LazyFlags::logic, a, b, result);
+    keepFlags<T>(cpu, LazyFlags::logic, a, b, result);
     return result;
   }
 };
@@ -142,10 +137,8 @@ bool step(Cpu& cpu, const MicroOp& op) {
   if (!readForWrite<T, Mem>(cpu, op, value)) return false;
   const T result = static_cast<T>(value + Step);
   if (!writeRm<T, Mem>(cpu, op, result)) return false;
-  const bool carry = cf(cpu);
-  const T edge = static_cast<T>(T{1} << (sizeof(T) * 8 - 1));
-  const bool overflow = Step > 0 ? result == edge : value == edge;
-  setResultFlags<T>(cpu, result, carry, overflow, ((value ^ result) & 0x10) != 0);
+  cpu.lazy.carry = cf(cpu);
+  keepFlags<T>(cpu, Step > 0 ? LazyFlags::increment : LazyFlags::decrement, value, T{1}, result);
   return true;
 }
 template <typename T, bool Mem>

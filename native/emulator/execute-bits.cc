@@ -62,7 +62,7 @@ T shifted(Cpu& cpu, T value, unsigned count) {
       carry = (wide >> (count >= bits ? bits - 1 : count - 1) & 1) != 0;
       overflow = false;
     }
-    setResultFlags<T>(cpu, result, carry, overflow);
+    keepResultFlags<T>(cpu, result, carry, overflow);
     return result;
   }
 }
@@ -120,7 +120,7 @@ bool shiftDouble(Cpu& cpu, const MicroOp& op, unsigned rawCount) {
     carry = (first >> (count - 1) & 1) != 0;
   }
   if (!writeRm<T, Mem>(cpu, op, result)) return false;
-  setResultFlags<T>(cpu, result, carry, ((result ^ value) >> (bits - 1) & 1) != 0);
+  keepResultFlags<T>(cpu, result, carry, ((result ^ value) >> (bits - 1) & 1) != 0);
   return true;
 }
 template <bool Left>
@@ -186,7 +186,7 @@ void writePair(Cpu& cpu, T low, T high) {
 /** CF and OF tell whether the upper half counts; SF, ZF, AF and PF are undefined: of the low half, AF clear. */
 template <typename T>
 void multiplyFlags(Cpu& cpu, T low, bool significant) {
-  setResultFlags<T>(cpu, low, significant, significant);
+  keepResultFlags<T>(cpu, low, significant, significant);
 }
 
 template <typename T, bool Mem>

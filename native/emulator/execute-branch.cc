@@ -21,7 +21,7 @@ bool jumpTo(Cpu& cpu, uint64_t target) {
 
 template <typename T>
 bool jcc(Cpu& cpu, const MicroOp& op) {
-  return !condition(cpu, op.condition) || jumpTo<T>(cpu, cpu.rip() + op.immediate);
+  return !condition(cpu, op.opcode & 15) || jumpTo<T>(cpu, cpu.rip() + op.immediate);
 }
 VTKIT_SIZED(jcc);
 template <typename T>
@@ -190,13 +190,14 @@ bool ud2(Cpu& cpu, const MicroOp&) { return raise(cpu, kUd); }
 
 }  // namespace
 
-const Handlers kJcc = kFamily<jccFamily>, kJmpRel = kFamily<jmpRelFamily>, kJmpRm = kFamily<JmpRm>,
-               kCallRel = kFamily<callRelFamily>, kCallRm = kFamily<CallRm>, kRet = kFamily<retFamily>,
-               kLoop = kFamily<Loops<-1>::Form>, kLoope = kFamily<Loops<1>::Form>, kLoopne = kFamily<Loops<0>::Form>,
-               kJcxz = kFamily<jcxzFamily>, kJmpFar = kPlain<jmpFar>, kCallFar = kPlain<callFar>,
-               kJmpFarRm = kFamily<jmpFarRmFamily>, kCallFarRm = kFamily<callFarRmFamily>, kRetFar = kPlain<retFar>,
-               kIret = kPlain<iret>, kInt = kPlain<intN>, kInt3 = kPlain<int3>, kInt1 = kPlain<int1>,
-               kInto = kPlain<into>, kBound = kFamily<boundFamily>, kHlt = kPlain<hlt>, kCli = kPlain<cli>,
-               kSti = kPlain<sti>, kUd2 = kPlain<ud2>;
+const Handlers kJcc = kBranching<jccFamily>, kJmpRel = kBranching<jmpRelFamily>, kJmpRm = kWandering<JmpRm>,
+               kCallRel = kBranching<callRelFamily>, kCallRm = kWandering<CallRm>, kRet = kWandering<retFamily>,
+               kLoop = kBranching<Loops<-1>::Form>, kLoope = kBranching<Loops<1>::Form>,
+               kLoopne = kBranching<Loops<0>::Form>, kJcxz = kBranching<jcxzFamily>, kJmpFar = kPlainEnding<jmpFar>,
+               kCallFar = kPlainEnding<callFar>, kJmpFarRm = kEnding<jmpFarRmFamily>,
+               kCallFarRm = kEnding<callFarRmFamily>, kRetFar = kPlainEnding<retFar>, kIret = kPlainEnding<iret>,
+               kInt = kPlainEnding<intN>, kInt3 = kPlainEnding<int3>, kInt1 = kPlainEnding<int1>,
+               kInto = kPlainEnding<into>, kBound = kReaching<boundFamily>, kHlt = kPlainEnding<hlt>,
+               kCli = kPlain<cli>, kSti = kPlain<sti>, kUd2 = kPlain<ud2>;
 
 }  // namespace vtkit::emulator

@@ -118,14 +118,14 @@ struct Cmov {
   static bool run(Cpu& cpu, const MicroOp& op) {
     T value;
     if (!readRm<T, Mem>(cpu, op, value)) return false;  // read, and 32-bit registers cleared, whatever the condition
-    writeAt<T>(cpu, op.reg, condition(cpu, op.condition) ? value : readAt<T>(cpu, op.reg));
+    writeAt<T>(cpu, op.reg, condition(cpu, op.opcode & 15) ? value : readAt<T>(cpu, op.reg));
     return true;
   }
 };
 template <typename T, bool Mem>
 struct Setcc {
   static bool run(Cpu& cpu, const MicroOp& op) {
-    return writeRm<uint8_t, Mem>(cpu, op, condition(cpu, op.condition) ? 1 : 0);
+    return writeRm<uint8_t, Mem>(cpu, op, condition(cpu, op.opcode & 15) ? 1 : 0);
   }
 };
 
@@ -143,7 +143,7 @@ struct MovSegment {
     if (op.regIndex > GS || op.regIndex == CS) return raise(cpu, kUd);
     uint16_t selector;
     if (!readRm<uint16_t, Mem>(cpu, op, selector) || !loadSegment(cpu, op.regIndex, selector)) return false;
-    if (op.regIndex == SS) cpu.shadowNext = true;
+    if (op.regIndex == SS) cpu.shadowNext = cpu.trapBlocked = true;
     return true;
   }
 };
@@ -233,8 +233,7 @@ VTKIT_SIZED(pushImm);
 
 /** The segment register of PUSH and POP, from the opcode: 06 to 1F, 0F A0 to A9. */
 unsigned namedSegment(const MicroOp& op) {
-  // Prefixes may stand before the opcode, which is the last byte.
-  const uint8_t opcode = op.bytes[op.length - 1];
+  const uint8_t opcode = op.opcode;
   if ((opcode & 0xe0) == 0) return opcode >> 3 & 3;
   return (opcode & 8) != 0 ? GS : FS;
 }
@@ -255,7 +254,7 @@ bool popSegment(Cpu& cpu, const MicroOp& op) {
     cpu.gpr[RSP] = rsp;
     return false;
   }
-  if (seg == SS) cpu.shadowNext = true;
+  if (seg == SS) cpu.shadowNext = cpu.trapBlocked = true;
   return true;
 }
 VTKIT_SIZED(popSegment);
@@ -371,21 +370,22 @@ bool cmc(Cpu& cpu, const MicroOp&) {
 }  // namespace
 
 const Handlers kMovRmReg = kFamily<MovRmReg>, kMovRegRm = kFamily<MovRegRm>, kMovRmImm = kFamily<MovRmImm>,
-               kMovAccMoffs = kFamily<MovAccMoffs>, kMovMoffsAcc = kFamily<MovMoffsAcc>, kLea = kFamily<Lea>,
+               kMovAccMoffs = kReaching<MovAccMoffs>, kMovMoffsAcc = kReaching<MovMoffsAcc>, kLea = kFamily<Lea>,
                kXchgRm = kFamily<XchgRm>, kXchgAcc = kFamily<XchgAcc>, kBswap = kFamily<bswapFamily>,
                kMovzx8 = kFamily<Extend<uint8_t, false>::Form>, kMovzx16 = kFamily<Extend<uint16_t, false>::Form>,
                kMovsx8 = kFamily<Extend<uint8_t, true>::Form>, kMovsx16 = kFamily<Extend<uint16_t, true>::Form>,
                kMovsxd = kFamily<Extend<uint32_t, true>::Form>, kCbw = kFamily<cbwFamily>, kCwd = kFamily<cwdFamily>,
-               kCmov = kFamily<Cmov>, kSetcc = kFamily<Setcc>, kXlat = kPlain<xlat>, kMovSegment = kFamily<MovSegment>,
-               kStoreSegment = kFamily<StoreSegment>, kLes = kFamily<LoadFar<ES>::Form>,
-               kLds = kFamily<LoadFar<DS>::Form>, kLss = kFamily<LoadFar<SS>::Form>, kLfs = kFamily<LoadFar<FS>::Form>,
-               kLgs = kFamily<LoadFar<GS>::Form>, kNop = kPlain<nop>, kPushReg = kFamily<pushRegFamily>,
-               kPopReg = kFamily<popRegFamily>, kPushRm = kFamily<PushRm>, kPopRm = kFamily<PopRm>,
-               kPushImm = kFamily<pushImmFamily>, kPushSegment = kFamily<pushSegmentFamily>,
-               kPopSegment = kFamily<popSegmentFamily>, kPusha = kFamily<pushaFamily>, kPopa = kFamily<popaFamily>,
-               kPushf = kFamily<pushfFamily>, kPopf = kFamily<popfFamily>, kEnter = kFamily<enterFamily>,
-               kLeave = kFamily<leaveFamily>, kLahf = kPlain<lahf>, kSahf = kPlain<sahf>, kClc = kPlain<assign<kCf, 0>>,
-               kStc = kPlain<assign<kCf, kCf>>, kCmc = kPlain<cmc>, kCld = kPlain<assign<kDf, 0>>,
-               kStd = kPlain<assign<kDf, kDf>>, kMovnti = kFamily<Movnti>;
+               kCmov = kFamily<Cmov>, kSetcc = kFamily<Setcc>, kXlat = kPlain<xlat>,
+               kMovSegment = kReaching<MovSegment>, kStoreSegment = kReaching<StoreSegment>,
+               kLes = kReaching<LoadFar<ES>::Form>, kLds = kReaching<LoadFar<DS>::Form>,
+               kLss = kReaching<LoadFar<SS>::Form>, kLfs = kReaching<LoadFar<FS>::Form>,
+               kLgs = kReaching<LoadFar<GS>::Form>, kNop = kPlain<nop>, kPushReg = kReaching<pushRegFamily>,
+               kPopReg = kReaching<popRegFamily>, kPushRm = kReaching<PushRm>, kPopRm = kReaching<PopRm>,
+               kPushImm = kReaching<pushImmFamily>, kPushSegment = kReaching<pushSegmentFamily>,
+               kPopSegment = kReaching<popSegmentFamily>, kPusha = kReaching<pushaFamily>,
+               kPopa = kReaching<popaFamily>, kPushf = kReaching<pushfFamily>, kPopf = kReaching<popfFamily>,
+               kEnter = kReaching<enterFamily>, kLeave = kReaching<leaveFamily>, kLahf = kPlain<lahf>,
+               kSahf = kPlain<sahf>, kClc = kPlain<assign<kCf, 0>>, kStc = kPlain<assign<kCf, kCf>>, kCmc = kPlain<cmc>,
+               kCld = kPlain<assign<kDf, 0>>, kStd = kPlain<assign<kDf, kDf>>, kMovnti = kFamily<Movnti>;
 
 }  // namespace vtkit::emulator

@@ -54,7 +54,7 @@ VTKIT_SIZED(movs);
 
 template <typename T>
 void compare(Cpu& cpu, T a, T b) {
-  cpu.lazy = {LazyFlags::sub, sizeof(T) * 8, a, b, static_cast<T>(a - b)};
+  keepFlags<T>(cpu, LazyFlags::sub, a, b, static_cast<T>(a - b));
 }
 
 template <typename T>
@@ -198,9 +198,9 @@ VTKIT_SIZED(outDx);
 
 }  // namespace
 
-const Handlers kMovs = kFamily<movsFamily>, kCmps = kFamily<cmpsFamily>, kStos = kFamily<stosFamily>,
-               kLods = kFamily<lodsFamily>, kScas = kFamily<scasFamily>, kIns = kFamily<insFamily>,
-               kOuts = kFamily<outsFamily>, kInImm = kFamily<inImmFamily>, kInDx = kFamily<inDxFamily>,
-               kOutImm = kFamily<outImmFamily>, kOutDx = kFamily<outDxFamily>;
+const Handlers kMovs = kString<movsFamily>, kCmps = kString<cmpsFamily>, kStos = kString<stosFamily>,
+               kLods = kString<lodsFamily>, kScas = kString<scasFamily>, kIns = kString<insFamily>,
+               kOuts = kString<outsFamily>, kInImm = kReaching<inImmFamily>, kInDx = kReaching<inDxFamily>,
+               kOutImm = kReaching<outImmFamily>, kOutDx = kReaching<outDxFamily>;
 
 }  // namespace vtkit::emulator

@@ -463,12 +463,12 @@ bool fwait(Cpu& cpu, const MicroOp&) {
 
 }  // namespace
 
-const Handlers kGroup6 = kFamily<Group6>, kGroup7 = kFamily<Group7>, kLar = kFamily<Lar>, kLsl = kFamily<Lsl>,
-               kSyscall = kPlain<syscall>, kSysret = kPlain<sysret>, kSysenter = kPlain<sysenter>,
-               kSysexit = kPlain<sysexit>, kClts = kPlain<clts>, kInvd = kPlain<cacheOperation>,
+const Handlers kGroup6 = kReaching<Group6>, kGroup7 = kReaching<Group7>, kLar = kReaching<Lar>, kLsl = kReaching<Lsl>,
+               kSyscall = kPlainEnding<syscall>, kSysret = kPlainEnding<sysret>, kSysenter = kPlainEnding<sysenter>,
+               kSysexit = kPlainEnding<sysexit>, kClts = kPlain<clts>, kInvd = kPlain<cacheOperation>,
                kMovFromCr = kPlain<movFromCr>, kMovToCr = kPlain<movToCr>, kMovFromDr = kPlain<movFromDr>,
                kMovToDr = kPlain<movToDr>, kRdmsr = kPlain<rdmsr>, kWrmsr = kPlain<wrmsr>, kRdtsc = kPlain<rdtsc>,
-               kRdpmc = kPlain<rdpmc>, kCpuid = kPlain<cpuid>, kFence = kPlain<fence>, kArpl = kFamily<Arpl>,
+               kRdpmc = kPlain<rdpmc>, kCpuid = kPlain<cpuid>, kFence = kPlain<fence>, kArpl = kReaching<Arpl>,
                kFpu = kPlain<fpu>, kFwait = kPlain<fwait>;
 
 }  // namespace vtkit::emulator

@@ -6,31 +6,43 @@
 #include "emulator/cpu.h"
 #include "emulator/mmu.h"
 
+// Threaded dispatch lives on tail calls, which only an optimising compiler makes.
+#if !defined(VTKIT_PLAIN_DISPATCH) && (!defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__wasm__))
+#define VTKIT_PLAIN_DISPATCH
+#endif
+
 namespace vtkit::emulator {
 
 struct MicroOp;
 
-/** Executes one instruction; RIP stands behind it already. False: a fault is pending, or the processor has to stop. */
-using Handler = bool (*)(Cpu&, const MicroOp&);
+/** What an instruction means. False: a fault is pending, or the processor has to stop, and nothing was done. */
+using Semantics = bool (*)(Cpu&, const MicroOp&);
+
+/** What dispatch calls: the semantics, and what comes after (dispatch.h). */
+#ifdef VTKIT_PLAIN_DISPATCH
+using Flow = const MicroOp*;  // the next one, or null: back to the run loop
+#else
+using Flow = void;
+#endif
+using Handler = Flow (*)(Cpu&, const MicroOp*);
 
 struct MicroOp {
   Handler run;
   uint64_t immediate;
   uint64_t addressMask;
   int64_t displacement;
+  uint16_t end;  // of the instruction, from the start of its block
   uint8_t length;
+  uint8_t rest;                // instructions behind it in its block
+  uint8_t opcode;              // last byte of the opcode
   uint8_t reg;                 // byte offset in gpr of the register operand of ModRM.reg, or of the opcode
   uint8_t rm;                  // byte offset in gpr of the register operand of ModRM.rm
   uint8_t regIndex, rmIndex;   // the same as register numbers (segment, control and debug registers too)
   uint8_t base, index, scale;  // gpr indices
   uint8_t segment;
   uint8_t operandBytes;  // 1, 2, 4 or 8
-  uint8_t condition;     // low four bits of the opcode
-  uint8_t prefix;        // 0, 0x66, 0xf2 or 0xf3: the last that counts
   uint8_t repeat;        // 0, 0xf2 or 0xf3
-  uint8_t bytes[15];     // as fetched, for messages
   bool memory;           // ModRM names memory
-  bool endsBlock;
 };
 
 /** The offset part of a memory operand's address. */
@@ -63,8 +75,8 @@ inline bool readForWrite(Cpu& cpu, const MicroOp& op, T& value) {
     if (!linearOf(cpu, op.segment, offset, sizeof(T), true, linear)) return false;
     const bool user = cpu.cpl == 3;
     const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
-    if (entry.writeTag != ((linear & ~uint64_t{0xfff}) | (user ? 1 : 0)) &&
-        !probeWrite(cpu, op.segment, offset, sizeof(T))) {
+    const bool known = entry.writeTag == ((linear & ~uint64_t{0xfff}) | (user ? 1 : 0));
+    if ((!known || (linear & 0xfff) > 0x1000 - sizeof(T)) && !probeWrite(cpu, op.segment, offset, sizeof(T))) {
       return false;
     }
     return readLinear<T>(cpu, linear, value, user);

@@ -3,13 +3,19 @@
 
 #include <cstdint>
 
-#include "emulator/micro-op.h"
+#include "emulator/dispatch.h"
 
 namespace vtkit::emulator {
 
-/** Handlers of one instruction, by form (register or memory) and by operand size (8, 16, 32, 64 bits). */
+/** What is known of the arithmetic flags behind an instruction, for the condition that may follow. */
+enum class Result : uint8_t { unknown, kept, compared, logical };
+
+/** Handlers of one instruction, by form (register or memory; of strings: repeated) and by operand size (8 to 64 bits).
+ */
 struct Handlers {
   Handler by[2][4];
+  bool ends[2];  // whether the handler goes on elsewhere
+  Result result = Result::unknown;
 };
 
 // How an instruction is read. Operand size is 16, 32 or 64 bits by mode and prefixes unless a flag says otherwise.
@@ -36,6 +42,7 @@ enum OpcodeFlags : uint32_t {
   kImm8Extra = 1u << 19,  // a second immediate byte (ENTER)
   kForce32 = 1u << 20,    // no 16-bit form (moves of control registers: 32 or 64 bits)
   kByteRm = 1u << 21,     // the operand of ModRM.rm is a byte, whatever the operand size
+  kRepeats = 1u << 22,    // a string instruction: REP chooses its second form
 };
 
 struct Opcode {
@@ -44,19 +51,48 @@ struct Opcode {
   const Handlers* handlers = nullptr;
 };
 
+/** Which of its two forms a decoded instruction has. */
+inline unsigned formOf(const Opcode& row, const MicroOp& op) {
+  return (row.flags & kRepeats) != 0 ? op.repeat != 0 : op.memory;
+}
+
 /** The row of an opcode: map 0 is one byte, map 1 two bytes (0F); `reg` is ModRM.reg, which only groups look at. */
 const Opcode& opcodeOf(unsigned map, uint8_t opcode, unsigned reg, bool code64);
 
-// Families, one file each. A family is a template over operand type and form; `handlers` makes its table row.
+// Families, one file each. A family is a template over operand type and form; a row of the table is made of it by how
+// its instructions follow each other.
+#define VTKIT_FORM(KIND, MEMORY)                                                                                  \
+  {                                                                                                               \
+    KIND<Family<uint8_t, MEMORY>::run>, KIND<Family<uint16_t, MEMORY>::run>, KIND<Family<uint32_t, MEMORY>::run>, \
+        KIND<Family<uint64_t, MEMORY>::run>                                                                       \
+  }
+
+/** The register form touches nothing but general registers and flags. */
+template <template <typename, bool> class Family, Result After = Result::unknown>
+inline constexpr Handlers kFamily = {{VTKIT_FORM(simple, false), VTKIT_FORM(reaching, true)}, {false, false}, After};
+/** Both forms reach further: stack, segments, modes. */
 template <template <typename, bool> class Family>
-inline constexpr Handlers kFamily = {{{Family<uint8_t, false>::run, Family<uint16_t, false>::run,
-                                       Family<uint32_t, false>::run, Family<uint64_t, false>::run},
-                                      {Family<uint8_t, true>::run, Family<uint16_t, true>::run,
-                                       Family<uint32_t, true>::run, Family<uint64_t, true>::run}}};
+inline constexpr Handlers kReaching = {{VTKIT_FORM(reaching, false), VTKIT_FORM(reaching, true)}, {false, false}};
+template <template <typename, bool> class Family>
+inline constexpr Handlers kEnding = {{VTKIT_FORM(ending, false), VTKIT_FORM(ending, true)}, {true, true}};
+template <template <typename, bool> class Family>
+inline constexpr Handlers kBranching = {{VTKIT_FORM(branching, false), VTKIT_FORM(branching, true)}, {true, true}};
+template <template <typename, bool> class Family>
+inline constexpr Handlers kWandering = {{VTKIT_FORM(wandering, false), VTKIT_FORM(wandering, true)}, {true, true}};
+/** Strings: the second form is the repeated one, which may leave RIP where it is. */
+template <template <typename, bool> class Family>
+inline constexpr Handlers kString = {{VTKIT_FORM(reaching, false), VTKIT_FORM(ending, true)}, {false, true}};
+#undef VTKIT_FORM
 
 /** One handler for every form and size. */
-template <Handler Run>
-inline constexpr Handlers kPlain = {{{Run, Run, Run, Run}, {Run, Run, Run, Run}}};
+template <Semantics Run>
+inline constexpr Handlers kPlain = {{{reaching<Run>, reaching<Run>, reaching<Run>, reaching<Run>},
+                                     {reaching<Run>, reaching<Run>, reaching<Run>, reaching<Run>}},
+                                    {false, false}};
+template <Semantics Run>
+inline constexpr Handlers kPlainEnding = {
+    {{ending<Run>, ending<Run>, ending<Run>, ending<Run>}, {ending<Run>, ending<Run>, ending<Run>, ending<Run>}},
+    {true, true}};
 
 /** `template <typename T> bool name(Cpu&, const MicroOp&)`: a handler by operand size alone. */
 #define VTKIT_SIZED(NAME)                                                     \

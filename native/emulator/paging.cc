@@ -113,12 +113,14 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
 
 void flushTlb(Cpu& cpu, bool) {
   // Global pages go too: an earlier end than the architecture promises is always allowed.
-  for (TlbEntry& entry : cpu.tlb) entry.readTag = entry.writeTag = entry.executeTag = kNoTag;
+  for (TlbEntry& entry : cpu.tlb) entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
+  newEpoch(cpu);
 }
 
 void flushTlbPage(Cpu& cpu, uint64_t linear) {
   TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
-  entry.readTag = entry.writeTag = entry.executeTag = kNoTag;
+  entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
+  newEpoch(cpu);
 }
 
 void flushTlbWrites(Cpu& cpu) {
@@ -141,7 +143,7 @@ bool writePhysical(Cpu& cpu, uint64_t physical, const void* from, unsigned bytes
   if (slot != nullptr && !slot->readOnly) {
     std::memcpy(slot->host + (physical - slot->guestPhysical), from, bytes);
     memory::GuestMemory::markDirty(*slot, physical);
-    cpu.blocks->written(cpu, physical);
+    cpu.blocks->written(cpu, physical, bytes);
     return true;
   }
   if (cpu.platform->mmioWrite(physical, bytes, from)) return true;
@@ -160,14 +162,15 @@ void fill(Cpu& cpu, uint64_t linear, uint64_t physical, Access access, bool user
   uint8_t* host = slot->host + ((physical & ~kPageMask) - slot->guestPhysical);
   if (entry.readTag != tag || entry.host != host) {
     entry.readTag = tag;
-    entry.writeTag = entry.executeTag = kNoTag;
+    entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
     entry.host = host;
     entry.physical = physical & ~kPageMask;
   }
   if (access == Access::execute) entry.executeTag = tag;
   // A write entry lets writes go unseen: not where somebody watches the page.
-  if (access == Access::write && !slot->readOnly && !slot->logDirty && !cpu.blocks->holds(physical))
-    entry.writeTag = tag;
+  if (access == Access::write && !slot->readOnly) {
+    (slot->logDirty || cpu.blocks->holds(physical) ? entry.watchedTag : entry.writeTag) = tag;
+  }
 }
 
 /** Calls `part(physical, offset, bytes)` for the one or two pages of an access, after translating both. */
@@ -192,6 +195,11 @@ bool readSlow(Cpu& cpu, uint64_t linear, void* to, unsigned bytes, bool user) {
 }
 
 bool writeSlow(Cpu& cpu, uint64_t linear, const void* from, unsigned bytes, bool user) {
+  const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
+  const uint64_t at = linear & kPageMask;
+  if (entry.watchedTag == ((linear & ~kPageMask) | (user ? 1 : 0)) && at + bytes <= 0x1000) {
+    return writePhysical(cpu, entry.physical | at, from, bytes);
+  }
   return forPages(cpu, linear, bytes, Access::write, user, [&](uint64_t physical, unsigned offset, unsigned part) {
     return writePhysical(cpu, physical, static_cast<const uint8_t*>(from) + offset, part);
   });

@@ -1,4 +1,5 @@
 // Descriptors and segment registers (SDM Vol. 3A, 3.4 and 5.4 to 5.6).
+#include "emulator/blocks.h"
 #include "emulator/system.h"
 
 namespace vtkit::emulator {
@@ -134,6 +135,14 @@ void updateMode(Cpu& cpu) {
     if (plain && data) cpu.flat = static_cast<uint8_t>(cpu.flat | 1u << seg);
   }
   cpu.leaveBlock = true;
+  const uint64_t base = cpu.codeBits == 64 ? 0 : cs.base, limit = cpu.codeBits == 64 ? ~uint64_t{0} : cs.limit;
+  if (base != cpu.codeBase || limit != cpu.codeLimit) {
+    cpu.codeBase = base;
+    cpu.codeLimit = limit;
+    newEpoch(cpu);
+  }
+  const uint64_t mode = cpu.codeBits / 32u | (cpu.cpl == 3 ? 4u : 0u);
+  cpu.codeKey = (cpu.codeKey & ~(uint64_t{7} << kJumpModeShift)) | mode << kJumpModeShift;
 }
 
 bool stackOfLevel(Cpu& cpu, unsigned level, uint16_t& ss, uint64_t& rsp) {

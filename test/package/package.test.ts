@@ -1,6 +1,7 @@
 /** The package as users get it: packed, installed without a compiler, on every Node that it promises. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,

@@ -1,0 +1,155 @@
+// Dispatch: how one micro-op follows another. What they mean stands in the execute-*.cc files.
+#pragma once
+
+#include "emulator/blocks.h"
+#include "emulator/micro-op.h"
+
+namespace vtkit::emulator {
+
+inline Flow next(Cpu& cpu, const MicroOp* op) {
+#ifdef VTKIT_PLAIN_DISPATCH
+  (void)cpu;
+  return op;
+#else
+  return op->run(cpu, op);
+#endif
+}
+
+inline Flow leave() {
+#ifdef VTKIT_PLAIN_DISPATCH
+  return nullptr;
+#endif
+}
+
+inline void synchronise(Cpu& cpu, const MicroOp* op) {
+  cpu.rip() = (cpu.rip() + op->end) & cpu.ipMask;
+  cpu.current = nullptr;
+}
+
+// Leaving with RIP at an instruction that was not done, or behind one that was: seldom, so out of the handlers' way.
+
+__attribute__((noinline, cold)) inline Flow refuse(Cpu& cpu, const MicroOp* op) {
+  cpu.rip() = (cpu.rip() + op->end - op->length) & cpu.ipMask;
+  cpu.instructions -= op->rest + 1u;
+  return leave();
+}
+
+__attribute__((noinline, cold)) inline Flow refuseEnding(Cpu& cpu, const MicroOp* op) {
+  if (cpu.halted) return leave();  // HLT is done: RIP stands behind it
+  cpu.rip() = (cpu.rip() - op->length) & cpu.ipMask;
+  cpu.instructions--;
+  return leave();
+}
+
+__attribute__((noinline, cold)) inline Flow leaveBehind(Cpu& cpu, const MicroOp* op) {
+  synchronise(cpu, op);
+  cpu.instructions -= op->rest;
+  return leave();
+}
+
+inline uint64_t jumpKey(const Cpu& cpu) {
+  uint64_t linear = cpu.codeBase + cpu.rip();
+  if (cpu.codeBase != 0) linear = static_cast<uint32_t>(linear);
+  return (linear & kJumpAddress) | cpu.codeKey;
+}
+
+inline Flow enter(Cpu& cpu, Block* block) {
+  const uint64_t instructions = cpu.instructions + block->count;
+  if (instructions > cpu.deadline.load(std::memory_order_relaxed)) return leave();
+  cpu.instructions = instructions;
+  cpu.block = block;
+  return next(cpu, block->ops.data());
+}
+
+/** Goes on at RIP by one of the running block's two ways out. */
+inline Flow follow(Cpu& cpu, unsigned way) {
+  const Jump& jump = cpu.block->ways[way];
+  if (jump.key != jumpKey(cpu)) {
+    cpu.way = static_cast<uint8_t>(1 + way);
+    return leave();
+  }
+  return enter(cpu, jump.block);
+}
+
+/** Goes on at RIP, wherever that may be. */
+inline Flow wander(Cpu& cpu) {
+  const uint64_t key = jumpKey(cpu);
+  const Jump& jump = cpu.jumps[jumpSlot(key)];
+  return jump.key == key ? enter(cpu, jump.block) : leave();
+}
+
+// The handlers. RIP stands at the start of the block until something needs it.
+
+/** Touches nothing but general registers and flags. */
+template <Semantics Run>
+Flow simple(Cpu& cpu, const MicroOp* op) {
+  if (!Run(cpu, *op)) return refuse(cpu, op);
+  return next(cpu, op + 1);
+}
+
+/** May touch memory or modes, and so the code itself. */
+template <Semantics Run>
+Flow reaching(Cpu& cpu, const MicroOp* op) {
+  cpu.current = op;
+  if (!Run(cpu, *op)) return refuse(cpu, op);
+  if (__builtin_expect(cpu.leaveBlock, false)) return leaveBehind(cpu, op);
+  return next(cpu, op + 1);
+}
+
+/** Reads or writes RIP; the run loop looks around afterwards. Ends its block. */
+template <Semantics Run>
+Flow ending(Cpu& cpu, const MicroOp* op) {
+  synchronise(cpu, op);
+  if (!Run(cpu, *op)) return refuseEnding(cpu, op);
+  return leave();
+}
+
+/** A jump with at most one target beside the next instruction. Ends its block. */
+template <Semantics Run>
+Flow branching(Cpu& cpu, const MicroOp* op) {
+  synchronise(cpu, op);
+  const uint64_t behind = cpu.rip();
+  if (!Run(cpu, *op)) return refuseEnding(cpu, op);
+  return follow(cpu, cpu.rip() != behind);
+}
+
+/** A jump to anywhere. Ends its block. */
+template <Semantics Run>
+Flow wandering(Cpu& cpu, const MicroOp* op) {
+  synchronise(cpu, op);
+  if (!Run(cpu, *op)) return refuseEnding(cpu, op);
+  return wander(cpu);
+}
+
+/** What stands behind the last instruction of a block that none of the above ends. */
+inline Flow fallThrough(Cpu& cpu, const MicroOp* op) {
+  synchronise(cpu, op);
+  return follow(cpu, 0);
+}
+
+inline Flow stopBehind(Cpu& cpu, const MicroOp* op) {
+  synchronise(cpu, op);
+  return leave();
+}
+
+/** Runs a block and what follows it, until something other than code comes next. */
+inline void execute(Cpu& cpu, Block& block) {
+  cpu.leaveBlock = false;
+  cpu.instructions += block.count;
+  cpu.block = &block;
+  cpu.way = 0;
+  const MicroOp* op = block.ops.data();
+#ifdef VTKIT_PLAIN_DISPATCH
+  while (op != nullptr) op = op->run(cpu, op);
+#else
+  op->run(cpu, op);
+#endif
+  cpu.current = nullptr;
+}
+
+/** The address behind the instruction that is executed, or RIP between two. */
+inline uint64_t nextRip(const Cpu& cpu) {
+  return cpu.current == nullptr ? cpu.gpr[kRip] : (cpu.gpr[kRip] + cpu.current->end) & cpu.ipMask;
+}
+
+}  // namespace vtkit::emulator
