@@ -1,5 +1,6 @@
 /** `vtkit probe`: what this host can do, with evidence and remedies. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../errors.ts';
 import type { Area } from '../probe/check.ts';
@@ -38,11 +39,7 @@ Examples:
 }
 
 function run(flags: ProbeFlags): void {
-  if (flags.root !== undefined && !statSync(flags.root, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new UsageError(`--root: '${flags.root}' is no directory`, {
-      hint: 'give a directory that holds sys, proc and dev',
-    });
-  }
+  if (flags.root !== undefined) checkTree(flags.root);
   const document = probe({
     ...(flags.only === undefined ? {} : { only: flags.only }),
     ...(flags.root === undefined ? {} : { root: flags.root }),
@@ -58,6 +55,16 @@ function run(flags: ProbeFlags): void {
         }),
   );
   process.exitCode = exitCodeOf(document);
+}
+
+function checkTree(root: string): void {
+  const hint = 'give a directory that holds sys, proc and dev of a host';
+  if (!statSync(root, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new UsageError(`--root: '${root}' is no directory`, { hint });
+  }
+  if (!['sys', 'proc', 'dev'].some((name) => existsSync(join(root, name)))) {
+    throw new UsageError(`--root: '${root}' holds neither sys nor proc nor dev`, { hint });
+  }
 }
 
 function parseAreas(list: string): Area[] {

@@ -1,51 +1,86 @@
 /** What is known of a host, and where each fact comes from. A source that cannot be read is a fact too. */
 import type { Dmar } from '../acpi/dmar.ts';
 import type { PciFunction } from '../pci/functions.ts';
+import type { HostBridge } from '../pci/host-bridge.ts';
 import type { CpuidLeaf } from '../x86/cpuid.ts';
 
-export type Fact<T> =
-  | { readonly source: string; readonly value: T; readonly error?: undefined; readonly code?: undefined }
-  | { readonly source: string; readonly error: string; readonly code?: string; readonly value?: undefined };
+export type Fact<T> = Known<T> | Unread;
+
+export interface Known<T> {
+  readonly source: string;
+  readonly value: T;
+  readonly error?: undefined;
+  readonly code?: undefined;
+}
+
+export interface Unread {
+  readonly source: string;
+  readonly error: string;
+  /** The errno's name, where a system call failed. */
+  readonly code?: string;
+  readonly value?: undefined;
+}
 
 export interface CpuInfo {
   readonly flags: readonly string[];
-  /** The line `vmx flags`, which kernels since 5.6 print on Intel processors. */
-  readonly vmxFlags: readonly string[];
+  /** The line `vmx flags`, which kernels since 5.6 print where VMX may be used; null without the line. */
+  readonly vmxFlags: readonly string[] | null;
 }
 
 export interface KvmAnswers {
   readonly apiVersion: Fact<number>;
   readonly vm: Fact<boolean>;
+  readonly vcpuMmapSize: Fact<number>;
   readonly capabilities: Fact<Readonly<Record<string, number>>>;
   readonly featureMsrs: Fact<ReadonlyMap<number, bigint>>;
 }
 
 export interface IommuUnit {
+  /** `dmar0` for VT-d; other drivers have other names. */
   readonly name: string;
   readonly version: string | null;
   readonly cap: string | null;
   readonly ecap: string | null;
 }
 
+export interface IommuGroup {
+  readonly id: string;
+  /** The default domain: DMA, DMA-FQ, identity; null where the kernel does not tell. */
+  readonly type: string | null;
+  readonly devices: readonly string[];
+}
+
+/** `y` built in, `m` a module, `n` neither. */
+export type KernelOption = 'y' | 'm' | 'n';
+
 export interface HostFacts {
   readonly source: { readonly kind: 'live'; readonly root: string; readonly release: string | null };
   /** CPUID leaves of each online processor. */
   readonly cpuid: ReadonlyMap<number, Fact<readonly CpuidLeaf[]>>;
-  /** MSRs by index, of the first processor; those that others do not share are in `msrAsymmetry`. */
-  readonly msrs: ReadonlyMap<number, Fact<bigint>>;
-  readonly msrAsymmetry: readonly { readonly cpu: number; readonly msr: number; readonly value: bigint }[];
+  /** MSRs by processor and index. */
+  readonly msrs: ReadonlyMap<number, ReadonlyMap<number, Fact<bigint>>>;
   readonly cpuinfo: Fact<CpuInfo>;
   readonly kvmNode: Fact<{ readonly mode: string; readonly uid: number; readonly gid: number }>;
   readonly kvmAccess: Fact<true>;
   readonly kvm: Fact<KvmAnswers>;
-  /** Loaded modules whose name begins with kvm or vfio, with their parameters. */
+  /** Modules of virtualization that are in the kernel now, with their parameters. */
   readonly modules: Fact<ReadonlyMap<string, Readonly<Record<string, string>>>>;
-  readonly iommuUnits: Fact<readonly IommuUnit[]>;
-  readonly iommuGroups: Fact<number>;
-  readonly dmar: Fact<Dmar>;
+  /** How the kernel was built, by option without CONFIG_. */
+  readonly kernelConfig: Fact<Readonly<Record<string, KernelOption>>>;
   readonly cmdline: Fact<string>;
-  readonly vfioNode: Fact<readonly string[]>;
+  readonly iommuUnits: Fact<readonly IommuUnit[]>;
+  readonly iommuGroups: Fact<readonly IommuGroup[]>;
+  /** Names of the ACPI tables: any user may list them, root alone reads them. */
+  readonly acpiTables: Fact<readonly string[]>;
+  readonly dmar: Fact<Dmar>;
+  /** Interrupt chips of /proc/interrupts whose name begins with IR-: those that a remapping unit feeds. */
+  readonly remappedInterrupts: Fact<readonly string[]>;
+  readonly hostBridge: Fact<HostBridge>;
+  /** What there is of /dev/vfio/* and /dev/iommu. */
+  readonly vfioNodes: Fact<readonly string[]>;
   readonly pci: Fact<readonly PciFunction[]>;
+  /** Functions whose configuration space has the SR-IOV capability, looked for where the kernel may not show it. */
+  readonly sriovCapabilities: Fact<{ readonly found: readonly string[]; readonly unseen: readonly string[] }>;
 }
 
 /** Runs `read`; what it throws becomes the fact's error. */
@@ -53,8 +88,14 @@ export function fact<T>(source: string, read: () => T): Fact<T> {
   try {
     return { source, value: read() };
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const message = error instanceof Error ? error.message : String(error);
-    return code === undefined ? { source, error: message } : { source, error: message, code };
+    return unread(source, error);
   }
+}
+
+export function unread(source: string, error: unknown): Unread {
+  const { code } = error as NodeJS.ErrnoException;
+  const message = error instanceof Error ? error.message : String(error);
+  // Node ends its messages with the call and its path; the source says both already.
+  const short = message.replace(/, \w+ '.*'$/, '');
+  return code === undefined ? { source, error: short } : { source, error: short, code };
 }

@@ -1,31 +1,61 @@
 /** What /dev/kvm can do here, by doing it. */
 import type { Fact, HostFacts, KvmAnswers } from '../host/facts.ts';
+import { hasFeature } from '../x86/cpuid.ts';
 import { all, type Check, evidence, from, type Verdict, verdict } from './check.ts';
+import { firstLeaves } from './vmx.ts';
 
 /** What drives guests: VMX, SVM, or neither. */
-function moduleText(name: string): string {
-  if (name === 'kvm_intel') return 'kvm_intel (VMX)';
-  if (name === 'kvm_amd') return 'kvm_amd (SVM)';
-  return `${name} (neither VMX nor SVM)`;
-}
+const technology: Readonly<Record<string, string>> = { kvm_intel: 'VMX', kvm_amd: 'SVM' };
+
+const absent = 'there is no /dev/kvm';
+const load = 'modprobe kvm_intel (kvm_amd on AMD); the kernel log says why if it refuses';
+
+/** What helps where KVM_CREATE_VM or the opening of /dev/kvm fails, by errno. */
+const cures: Readonly<Record<string, string>> = {
+  ENOENT: `${load}; in a container, pass --device /dev/kvm`,
+  ENODEV: load,
+  ENXIO: load,
+  EACCES: 'join the group that owns /dev/kvm (usermod -aG kvm USER, then log in again), or run as root',
+  EPERM: 'allow the container or its cgroup the device (--device /dev/kvm)',
+  EBUSY: 'end the other hypervisor: something else on this host holds VMX or SVM',
+};
+
+/** Errors that say that something ran short for a moment, and nothing of the host. */
+const passing = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR'];
 
 /** An answer of /dev/kvm: without the descriptor nothing was asked. */
-function answer<T>(facts: HostFacts, pick: (kvm: KvmAnswers) => Fact<T>): Fact<T> {
-  const { kvm } = facts;
-  if (kvm.error === undefined) return pick(kvm.value as KvmAnswers);
-  return kvm.code === undefined
-    ? { source: kvm.source, error: kvm.error }
-    : { source: kvm.source, error: kvm.error, code: kvm.code };
+function answer<T>({ kvm }: HostFacts, pick: (kvm: KvmAnswers) => Fact<T>): Fact<T> {
+  return kvm.error === undefined ? pick(kvm.value) : kvm;
+}
+
+/** The modules that run guests; KVM itself is `kvm`. */
+export function backendModules(facts: HostFacts): string[] {
+  return [...(facts.modules.value?.keys() ?? [])].filter((name) => name.startsWith('kvm_'));
 }
 
 /** A machine was created: the only proof that others can be. */
 export function usable(facts: HostFacts): Verdict {
   const vm = answer(facts, ({ vm }) => vm);
   if (vm.error !== undefined) {
-    const conclusive = ['ENOENT', 'EACCES', 'EPERM', 'ENODEV', 'ENXIO'].includes(vm.code ?? '');
-    return verdict(conclusive ? 'no' : 'unknown', `no machine could be created: ${vm.error}`, [evidence(vm)]);
+    if (vm.code === undefined || passing.includes(vm.code)) {
+      return verdict('unknown', `no machine was created: ${vm.error}`, [evidence(vm)]);
+    }
+    return verdict('no', `no machine can be created: ${vm.error}`, [evidence(vm)], cures[vm.code]);
   }
-  return verdict('yes', 'a machine was created', [evidence(vm, () => 'created and closed')]);
+  const modules = backendModules(facts);
+  const by = modules.length > 0 ? ` by ${modules.join(', ')}` : '';
+  const leaves = firstLeaves(facts);
+  const neither = leaves.length > 0 && !hasFeature(leaves, 'vmx') && !hasFeature(leaves, 'svm');
+  const despite = neither ? ', though CPUID announces neither vmx nor svm' : '';
+  return verdict('yes', `a machine was created${by}${despite}`, [evidence(vm, () => 'created and closed')]);
+}
+
+function capability(facts: HostFacts, name: string): Verdict {
+  return from(
+    answer(facts, ({ capabilities }) => capabilities),
+    (values) => ((values[name] ?? 0) > 0 ? ['yes', `${name} is ${values[name]}`] : ['no', `${name} is 0`]),
+    { show: (values) => `${name} = ${values[name] ?? 0}`, absent },
+  );
 }
 
 export const kvm: readonly Check[] = [
@@ -36,9 +66,9 @@ export const kvm: readonly Check[] = [
     rule: (facts) =>
       from(facts.kvmNode, () => ['yes', 'the node is there'], {
         show: ({ mode, uid, gid }) => `mode ${mode}, uid ${uid}, gid ${gid}`,
-        absent: 'there is no /dev/kvm',
+        absent,
       }),
-    remedy: { no: 'modprobe kvm_intel (or kvm_amd); in a container, pass --device /dev/kvm' },
+    remedy: { no: cures.ENOENT as string },
   },
   {
     id: 'kvm.permission',
@@ -46,11 +76,12 @@ export const kvm: readonly Check[] = [
     title: 'you may open it',
     rule: (facts) => {
       const { kvmAccess: access } = facts;
-      if (access.code === 'EACCES' || access.code === 'EPERM')
-        return verdict('no', 'you may not read and write it', [evidence(access)]);
-      return from(access, () => ['yes', 'readable and writable'], { absent: 'there is no /dev/kvm' });
+      if (access.code === 'EACCES' || access.code === 'EPERM') {
+        return verdict('no', 'you may not read and write it', [evidence(access)], cures[access.code]);
+      }
+      const seen = from(access, () => ['yes', 'readable and writable'], { absent });
+      return seen.state === 'no' ? { ...seen, remedy: null } : seen;
     },
-    remedy: { no: 'join the group that owns /dev/kvm (usermod -aG kvm USER, then log in again), or run as root' },
   },
   {
     id: 'kvm.api',
@@ -60,18 +91,8 @@ export const kvm: readonly Check[] = [
       from(
         answer(facts, ({ apiVersion }) => apiVersion),
         (version) => (version === 12 ? ['yes', 'the stable API'] : ['no', `version ${version} is not the stable API`]),
-        { absent: 'there is no /dev/kvm' },
+        { absent },
       ),
-  },
-  {
-    id: 'kvm.usable',
-    area: 'kvm',
-    title: 'usable now',
-    rule: usable,
-    remedy: {
-      no: 'see the findings above; without KVM guests run on the emulated backend',
-      unknown: 'run vtkit on the host itself',
-    },
   },
   {
     id: 'kvm.module',
@@ -80,19 +101,31 @@ export const kvm: readonly Check[] = [
     rule: (facts) =>
       from(
         facts.modules,
-        (loaded) => {
-          const backends = [...loaded.keys()].filter((name) => name.startsWith('kvm_'));
-          if (backends.length > 0) return ['yes', backends.map((name) => moduleText(name)).join(', ')];
+        () => {
+          const found = backendModules(facts);
+          if (found.length > 0) {
+            return ['yes', found.map((name) => `${name} (${technology[name] ?? 'neither VMX nor SVM'})`).join(', ')];
+          }
           return usable(facts).state === 'yes'
-            ? ['unknown', 'built into the kernel, which does not tell its name']
+            ? ['unknown', 'built into the kernel, which does not tell its name', null]
             : ['no', 'no module of KVM is loaded'];
         },
         {
           show: (loaded) =>
-            [...loaded].map(([name, parameters]) => `${name} ${JSON.stringify(parameters)}`).join(' ') || 'none',
+            [...loaded]
+              .filter(([name]) => name.startsWith('kvm'))
+              .map(([name, parameters]) => `${name} ${JSON.stringify(parameters)}`)
+              .join(' ') || 'none',
         },
       ),
-    remedy: { no: 'modprobe kvm_intel (or kvm_amd)' },
+    remedy: { no: load },
+  },
+  {
+    id: 'kvm.usable',
+    area: 'kvm',
+    title: 'usable now',
+    rule: usable,
+    remedy: { unknown: 'run vtkit probe on the host itself: only its kernel can tell' },
   },
   {
     id: 'kvm.irqchip',
@@ -115,18 +148,7 @@ export const kvm: readonly Check[] = [
   {
     id: 'kvm.nested-state',
     area: 'kvm',
-    title: 'nested state',
+    title: 'nested state can be saved',
     rule: (facts) => capability(facts, 'KVM_CAP_NESTED_STATE'),
   },
 ];
-
-function capability(facts: HostFacts, name: string): Verdict {
-  return from(
-    answer(facts, ({ capabilities }) => capabilities),
-    (values) => ((values[name] ?? 0) > 0 ? ['yes', `${name} is ${values[name]}`] : ['no', `${name} is 0`]),
-    {
-      show: (values) => `${name} = ${values[name] ?? 0}`,
-      absent: 'there is no /dev/kvm',
-    },
-  );
-}

@@ -1,51 +1,131 @@
-/** What VT-c can do here: SR-IOV (VMDc) and VMDq. */
+/** What VT-c can do here: SR-IOV and VMDq. */
+import type { Fact, HostFacts } from '../host/facts.ts';
+import type { PciFunction } from '../pci/functions.ts';
+import { sriovDrivers } from '../pci/sriov-drivers.ts';
 import { vmdqPools } from '../pci/vmdq-pools.ts';
-import type { Check } from './check.ts';
-import { from } from './check.ts';
+import { type Check, evidence, from, type Verdict, verdict } from './check.ts';
+
+const noBus = 'there is no PCI bus';
+
+const physical = (functions: readonly PciFunction[]): PciFunction[] =>
+  functions.filter(({ sriov }) => sriov !== null && sriov.total > 0);
+
+const ids = (functions: readonly PciFunction[]): string =>
+  functions.map(({ address, vendorId, deviceId }) => `${address} ${vendorId}:${deviceId}`).join(', ') || 'no functions';
+
+/** What the kernel shows; where it may show nothing, what the configuration spaces hold. */
+function capability(facts: HostFacts): Verdict {
+  const shown = from(
+    facts.pci,
+    (functions) => {
+      const able = physical(functions);
+      if (able.length === 0) return ['no', `none of ${functions.length} PCI functions has SR-IOV`];
+      return ['yes', able.map(({ address, sriov }) => `${address} (${sriov?.total} VFs)`).join(', ')];
+    },
+    { show: ids, absent: noBus },
+  );
+  if (shown.state !== 'no' || facts.pci.error !== undefined) return shown;
+  const { kernelConfig, sriovCapabilities: spaces } = facts;
+  const proof = [...shown.evidence, evidence(kernelConfig, ({ PCI_IOV }) => `CONFIG_PCI_IOV=${PCI_IOV}`)];
+  if (kernelConfig.value?.PCI_IOV === 'y') return { ...shown, evidence: proof };
+  proof.push(
+    evidence(
+      spaces,
+      ({ found, unseen }) => `SR-IOV: ${found.join(' ') || 'none'}; not seen: ${unseen.join(' ') || 'none'}`,
+    ),
+  );
+  if (spaces.error !== undefined) return verdict('unknown', `${spaces.source}: ${spaces.error}`, proof);
+  const { found, unseen } = spaces.value;
+  if (found.length > 0) return verdict('yes', `${found.join(', ')} (by configuration space)`, proof);
+  if (unseen.length > 0) {
+    const why = `the kernel shows none, and ${unseen.length} configuration spaces could not be read to their end`;
+    return verdict('unknown', why, proof, 'run as root: others see 64 bytes of a configuration space');
+  }
+  return { ...shown, evidence: proof };
+}
+
+function usable(facts: HostFacts): Verdict {
+  const able = capability(facts);
+  if (able.state !== 'yes' || facts.pci.value === undefined) return able;
+  return from(
+    facts.pci as Fact<readonly PciFunction[]>,
+    (functions) => {
+      const ports = physical(functions);
+      if (ports.length === 0) {
+        return ['no', 'the kernel does not handle SR-IOV', 'use a kernel with CONFIG_PCI_IOV'];
+      }
+      const split = ports.filter(({ sriov }) => (sriov?.enabled ?? 0) > 0);
+      if (split.length > 0) return ['yes', `${addresses(split)} has virtual functions`];
+      const ready = ports.filter(({ driver }) => driver !== null && sriovDrivers.has(driver));
+      if (ready.length > 0) return ['yes', `the driver of ${addresses(ready)} can create virtual functions`];
+      const driven = ports.filter(({ driver }) => driver !== null);
+      return driven.length > 0
+        ? [
+            'unknown',
+            `whether ${driven.map(({ driver }) => driver).join(', ')} creates virtual functions shows in trying`,
+          ]
+        : ['no', `no driver is bound to ${addresses(ports)}`, "load the driver of the device's maker"];
+    },
+    {
+      show: (functions) =>
+        physical(functions)
+          .map(({ address, driver }) => `${address} ${driver}`)
+          .join(', ') || 'none',
+    },
+  );
+}
+
+const addresses = (functions: readonly PciFunction[]): string => functions.map(({ address }) => address).join(', ');
 
 export const vtC: readonly Check[] = [
   {
     id: 'vt-c.sr-iov',
     area: 'vt-c',
     title: 'a device has SR-IOV',
-    rule: (facts) =>
-      from(
-        facts.pci,
-        (functions) => {
-          const able = functions.filter(({ sriov }) => sriov !== null);
-          if (able.length === 0) return ['no', `none of ${functions.length} PCI functions has SR-IOV`];
-          return ['yes', able.map(({ address, sriov }) => `${address} (${sriov?.total} VFs)`).join(', ')];
-        },
-        {
-          show: (functions) => functions.map(({ address }) => address).join(' ') || 'no functions',
-          absent: 'there is no PCI bus',
-        },
-      ),
+    rule: capability,
     remedy: { no: 'use a controller with SR-IOV, and enable SR-IOV in the firmware setup and in the controller' },
+  },
+  {
+    id: 'vt-c.sr-iov.kernel',
+    area: 'vt-c',
+    title: 'kernel supports SR-IOV',
+    rule: (facts) => {
+      const shown = physical(facts.pci.value ?? []);
+      if (shown.length > 0) {
+        return verdict('yes', 'sysfs has sriov_totalvfs', [evidence(facts.pci, ids)]);
+      }
+      return from(
+        facts.kernelConfig,
+        ({ PCI_IOV }) =>
+          PCI_IOV === 'n'
+            ? ['no', 'the kernel was built without CONFIG_PCI_IOV']
+            : ['yes', 'the kernel was built with CONFIG_PCI_IOV'],
+        { show: ({ PCI_IOV }) => `CONFIG_PCI_IOV=${PCI_IOV}` },
+      );
+    },
+    remedy: { no: 'use a kernel with CONFIG_PCI_IOV, as distributions build it' },
   },
   {
     id: 'vt-c.sr-iov.vfs',
     area: 'vt-c',
-    title: 'virtual functions are enabled',
+    title: 'virtual functions exist',
     rule: (facts) =>
       from(
         facts.pci,
         (functions) => {
           const enabled = functions.filter(({ physicalFunction }) => physicalFunction !== null);
-          return enabled.length > 0
-            ? ['yes', `${enabled.length} virtual functions`]
-            : ['no', 'there are no virtual functions'];
+          if (enabled.length > 0) return ['yes', `${enabled.length} virtual functions`];
+          const [port] = physical(functions);
+          return port === undefined
+            ? ['no', 'there are no virtual functions', null]
+            : ['no', 'there are none yet', `echo N > /sys/bus/pci/devices/${port.address}/sriov_numvfs`];
         },
         {
           show: (functions) =>
-            functions
-              .filter(({ physicalFunction }) => physicalFunction !== null)
-              .map(({ address }) => address)
-              .join(' ') || 'none',
-          absent: 'there is no PCI bus',
+            addresses(functions.filter(({ physicalFunction }) => physicalFunction !== null)) || 'none',
+          absent: noBus,
         },
       ),
-    remedy: { no: 'write a number to sriov_numvfs of a physical function' },
   },
   {
     id: 'vt-c.vmdq',
@@ -61,29 +141,16 @@ export const vtC: readonly Check[] = [
           });
           return found.length > 0
             ? ['yes', found.join(', ')]
-            : ['no', 'no controller here is in the table of VMDq drivers'];
+            : ['no', 'no controller here is in the table of VMDq drivers', null];
         },
-        {
-          show: (functions) =>
-            functions.map(({ vendorId, deviceId }) => `${vendorId}:${deviceId}`).join(' ') || 'no functions',
-          absent: 'there is no PCI bus',
-        },
+        { show: ids, absent: noBus },
       ),
   },
   {
     id: 'vt-c.usable',
     area: 'vt-c',
     title: 'usable now',
-    rule: (facts) =>
-      from(
-        facts.pci,
-        (functions) => {
-          const ready = functions.filter(({ sriov, driver }) => sriov !== null && sriov.total > 0 && driver !== null);
-          return ready.length > 0
-            ? ['yes', `${ready.map(({ address }) => address).join(', ')} can be split`]
-            : ['no', 'no function with SR-IOV has a driver'];
-        },
-        { show: (functions) => `${functions.length} functions`, absent: 'there is no PCI bus' },
-      ),
+    rule: usable,
+    remedy: { unknown: 'write a number to sriov_numvfs of the physical function' },
   },
 ];

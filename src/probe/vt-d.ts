@@ -1,61 +1,171 @@
-/** What VT-d can do here: what firmware offers, what the kernel uses, what VFIO can take. */
+/** What VT-d can do here: what chipset and firmware offer, what the kernel uses, what VFIO can take. */
 import type { HostFacts } from '../host/facts.ts';
 import { all, any, type Check, evidence, from, type Verdict, verdict } from './check.ts';
+import { isVirtual } from './vmx.ts';
 
-const units = (facts: HostFacts): Verdict =>
-  from(
+const askHost = "ask this virtual machine's host for a virtual IOMMU";
+
+const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
+
+/** Remapping units that the kernel drives: those of VT-d are called dmar0, dmar1 ... */
+function units(facts: HostFacts): Verdict {
+  return from(
     facts.iommuUnits,
-    (list) =>
-      list.some(({ name }) => name.startsWith('dmar'))
-        ? ['yes', `${list.length} remapping units are in use`]
-        : ['no', 'the kernel uses no VT-d remapping unit'],
+    (list) => {
+      const used = list.filter(({ name }) => name.startsWith('dmar'));
+      if (used.length > 0) return ['yes', `the kernel drives ${count(used.length, 'remapping unit')}`];
+      return list.length > 0
+        ? ['no', `the IOMMU here is another: ${list.map(({ name }) => name).join(', ')}`, null]
+        : ['no', 'the kernel drives no remapping unit'];
+    },
     {
       show: (list) => list.map(({ name, cap, ecap }) => `${name} cap ${cap} ecap ${ecap}`).join(', ') || 'empty',
-      absent: 'the kernel uses no IOMMU',
+      absent: 'the kernel drives no IOMMU',
     },
   );
+}
 
-const table = (facts: HostFacts): Verdict =>
-  from(
-    facts.dmar,
-    ({ units: list }) =>
-      list.length > 0
-        ? ['yes', `the DMAR table lists ${list.length} remapping units`]
-        : ['no', 'the DMAR table lists no remapping unit'],
+/** Its presence, which every user sees; its contents, where they may be read. */
+function table(facts: HostFacts): Verdict {
+  const remedy = isVirtual(facts) ? askHost : 'enable VT-d (Intel VT for Directed I/O) in the firmware setup';
+  const listed = from(
+    facts.acpiTables,
+    (names) =>
+      names.includes('DMAR') ? ['yes', 'firmware gives a DMAR table'] : ['no', 'firmware gives no DMAR table', remedy],
+    { show: (names) => names.join(' ') || 'none' },
+  );
+  if (listed.state !== 'yes') return listed;
+  const { dmar } = facts;
+  const proof = [...listed.evidence, evidence(dmar, ({ units }) => units.map((unit) => unit.registerBase).join(' '))];
+  if (dmar.error !== undefined) return { ...listed, evidence: proof };
+  const many = dmar.value.units.length;
+  return many > 0
+    ? verdict('yes', `the DMAR table lists ${count(many, 'remapping unit')}`, proof)
+    : verdict('no', 'the DMAR table lists no remapping unit', proof, remedy);
+}
+
+function hostBridge(facts: HostFacts): Verdict {
+  return from(
+    facts.hostBridge,
+    ({ vtdDisabled }) => {
+      if (vtdDisabled === null) return ['unknown', 'the host bridge does not tell'];
+      return vtdDisabled ? ['no', 'the host bridge says that VT-d is off'] : ['yes', 'the host bridge offers VT-d'];
+    },
     {
-      show: ({ units: list }) => list.map(({ registerBase }) => registerBase).join(' ') || 'no units',
-      absent: 'firmware gives no DMAR table',
+      show: ({ vendorId, deviceId, vtdDisabled }) =>
+        `${vendorId}:${deviceId} VT-d disabled: ${vtdDisabled ?? 'unknown'}`,
     },
   );
+}
 
-const groups = (facts: HostFacts): Verdict =>
-  from(
+function chipset(facts: HostFacts): Verdict {
+  const visible = any(units(facts), table(facts));
+  if (visible.state === 'yes') return visible;
+  // A virtual machine has no silicon behind what its firmware shows it.
+  if (visible.state === 'no' && isVirtual(facts)) {
+    return verdict('no', 'this virtual machine was given no remapping unit', visible.evidence, askHost);
+  }
+  const bridge = hostBridge(facts);
+  const proof = [...visible.evidence, ...bridge.evidence];
+  if (bridge.state !== 'unknown') return { ...bridge, evidence: proof };
+  return verdict('unknown', 'no unit is visible: absent, or hidden by firmware', proof);
+}
+
+/** Whether this kernel can, with a unit or without. */
+function kernel(facts: HostFacts): Verdict {
+  const used = units(facts);
+  if (used.state === 'yes') return used;
+  const built = from(
+    facts.kernelConfig,
+    ({ INTEL_IOMMU }) =>
+      INTEL_IOMMU === 'n'
+        ? ['no', 'the kernel was built without CONFIG_INTEL_IOMMU']
+        : ['yes', 'the kernel was built with CONFIG_INTEL_IOMMU'],
+    { show: ({ INTEL_IOMMU }) => `CONFIG_INTEL_IOMMU=${INTEL_IOMMU}` },
+  );
+  return { ...built, evidence: [...built.evidence, ...used.evidence] };
+}
+
+function groups(facts: HostFacts): Verdict {
+  const none = 'there are no IOMMU groups';
+  return from(
     facts.iommuGroups,
-    (count) => (count > 0 ? ['yes', `${count} IOMMU groups`] : ['no', 'there are no IOMMU groups']),
-    { absent: 'there are no IOMMU groups' },
+    (list) => (list.length > 0 ? ['yes', count(list.length, 'IOMMU group')] : ['no', none]),
+    {
+      show: (list) =>
+        list.map(({ id, type, devices }) => `${id} (${type}): ${devices.join(' ')}`).join(', ') || 'empty',
+      absent: none,
+    },
   );
+}
 
-const module = (facts: HostFacts): Verdict =>
-  from(
-    facts.modules,
-    (loaded) => (loaded.has('vfio_pci') ? ['yes', 'vfio-pci is there'] : ['no', 'vfio-pci is not loaded']),
-    { show: (loaded) => [...loaded.keys()].join(' ') || 'none' },
+/** In use: a unit and groups. The command line explains a no; alone it proves nothing, for kernels differ in their default. */
+function remapping(facts: HostFacts): Verdict {
+  const used = all(units(facts), groups(facts));
+  const offered = table(facts).state === 'yes' && kernel(facts).state !== 'no';
+  const remedy =
+    used.state === 'no' ? { remedy: offered ? 'add intel_iommu=on to the kernel command line' : null } : {};
+  return { ...used, ...remedy, evidence: [...used.evidence, evidence(facts.cmdline)] };
+}
+
+function interruptRemapping(facts: HostFacts): Verdict {
+  const used = from(
+    facts.remappedInterrupts,
+    (chips) =>
+      chips.length > 0
+        ? ['yes', `interrupts arrive through ${chips.join(', ')}`]
+        : ['no', 'no interrupt arrives through a remapping unit'],
+    { show: (chips) => chips.join(' ') || 'no chip IR-*' },
   );
+  const offered = evidence(facts.dmar, ({ flags }) => `interrupt remapping ${flags.interruptRemapping ? 1 : 0}`);
+  const able = evidence(
+    facts.iommuUnits,
+    (list) => list.map(({ name, ecap }) => `${name} ecap ${ecap}`).join(' ') || 'empty',
+  );
+  const remedy = used.state === 'no' && table(facts).state !== 'yes' ? { remedy: null } : {};
+  return { ...used, ...remedy, evidence: [...used.evidence, offered, able] };
+}
+
+function vfio(facts: HostFacts): Verdict {
+  const remedy = facts.kernelConfig.value?.VFIO_PCI === 'n' ? 'use a kernel with CONFIG_VFIO_PCI' : 'modprobe vfio-pci';
+  const driver = from(
+    facts.modules,
+    (modules) => (modules.has('vfio_pci') ? ['yes', 'vfio-pci is loaded'] : ['no', 'vfio-pci is not loaded', remedy]),
+    { show: (modules) => [...modules.keys()].join(' ') || 'none' },
+  );
+  const nodes = from(
+    facts.vfioNodes,
+    (list) =>
+      list.length > 0
+        ? ['yes', `there is ${list.length > 3 ? '/dev/vfio' : list.join(', ')}`]
+        : ['no', 'there is no /dev/vfio', remedy],
+    { show: (list) => list.join(' ') || 'no /dev/vfio, no /dev/iommu' },
+  );
+  return all(driver, nodes);
+}
+
+/** Without it VFIO takes a device only if it was told that this is safe: a device could raise any interrupt. */
+function interruptsSafe(facts: HostFacts): Verdict {
+  const allowed = from(
+    facts.modules,
+    (modules) =>
+      modules.get('vfio_iommu_type1')?.allow_unsafe_interrupts === 'Y'
+        ? ['yes', 'VFIO was told to do without interrupt remapping']
+        : ['no', 'VFIO demands interrupt remapping'],
+    { show: (modules) => `allow_unsafe_interrupts=${modules.get('vfio_iommu_type1')?.allow_unsafe_interrupts ?? ''}` },
+  );
+  return any(interruptRemapping(facts), allowed);
+}
 
 export const vtD: readonly Check[] = [
   {
     id: 'vt-d.chipset',
     area: 'vt-d',
     title: 'chipset has a remapping unit',
-    rule: (facts) => {
-      const found = any(units(facts), table(facts));
-      // Firmware that hides the table says nothing of the silicon.
-      return found.state === 'no'
-        ? verdict('unknown', 'no unit is visible: absent, or hidden by firmware', found.evidence)
-        : found;
-    },
+    rule: chipset,
     remedy: {
-      unknown: 'look VT-d up in the data sheet of processor and chipset; in a virtual machine: ask for a virtual IOMMU',
+      no: 'none in software: the processor or its chipset was sold without VT-d',
+      unknown: 'enable VT-d in the firmware setup and look again; else the data sheet of the processor tells',
     },
   },
   {
@@ -63,62 +173,37 @@ export const vtD: readonly Check[] = [
     area: 'vt-d',
     title: 'firmware offers VT-d',
     rule: table,
-    remedy: {
-      no: 'enable VT-d (Intel VT for Directed I/O) in the firmware setup',
-      unknown: 'run as root: the table is in /sys/firmware/acpi/tables/DMAR',
-    },
+    remedy: { unknown: 'run where /sys/firmware/acpi/tables is mounted: a container may hide it' },
   },
   {
     id: 'vt-d.kernel',
     area: 'vt-d',
-    title: 'kernel remaps',
-    rule: (facts) => {
-      const used = units(facts);
-      return { ...used, evidence: [...used.evidence, evidence(facts.cmdline)] };
-    },
-    remedy: { no: 'add intel_iommu=on to the kernel command line, where firmware offers VT-d' },
+    title: 'kernel supports VT-d',
+    rule: kernel,
+    remedy: { no: 'use a kernel with CONFIG_INTEL_IOMMU, as distributions build it' },
   },
-  {
-    id: 'vt-d.remapping',
-    area: 'vt-d',
-    title: 'DMA remapping',
-    rule: (facts) => all(units(facts), groups(facts)),
-    remedy: { no: 'see vt-d.firmware and vt-d.kernel' },
-  },
+  { id: 'vt-d.remapping', area: 'vt-d', title: 'DMA is remapped', rule: remapping },
   {
     id: 'vt-d.interrupt-remapping',
     area: 'vt-d',
-    title: 'interrupt remapping',
-    rule: (facts) => {
-      const offered = from(
-        facts.dmar,
-        ({ flags }) =>
-          flags.interruptRemapping ? ['yes', 'firmware offers it'] : ['no', 'the DMAR table does not offer it'],
-        {
-          show: ({ flags }) => JSON.stringify(flags),
-          absent: 'firmware gives no DMAR table',
-        },
-      );
-      const supported = from(
-        facts.iommuUnits,
-        (list) => {
-          const first = list.find(({ ecap }) => ecap !== null)?.ecap;
-          if (first === undefined || first === null) return ['unknown', 'no unit shows its ECAP register'];
-          return (BigInt(`0x${first.replace(/^0x/, '')}`) >> 3n) & 1n
-            ? ['yes', 'ECAP.IR is set']
-            : ['no', 'ECAP.IR is clear'];
-        },
-        { show: (list) => list.map(({ ecap }) => ecap).join(' ') || 'empty', absent: 'the kernel uses no IOMMU' },
-      );
-      return all(offered, supported);
-    },
+    title: 'interrupts are remapped',
+    rule: interruptRemapping,
+    remedy: { no: 'take intremap=off and nointremap off the kernel command line; enable x2APIC in the firmware setup' },
   },
-  { id: 'vt-d.vfio', area: 'vt-d', title: 'vfio-pci is loaded', rule: module, remedy: { no: 'modprobe vfio-pci' } },
+  { id: 'vt-d.vfio', area: 'vt-d', title: 'VFIO can take devices', rule: vfio },
   {
     id: 'vt-d.usable',
     area: 'vt-d',
     title: 'usable now',
-    rule: (facts) => all(units(facts), groups(facts), module(facts)),
-    remedy: { no: 'see the findings above that say no', unknown: 'see the findings above that say unknown' },
+    rule: (facts) => {
+      const remaps = remapping(facts);
+      return remaps.state === 'no'
+        ? { ...remaps, remedy: table(facts).remedy ?? kernelRemedy(facts) ?? remaps.remedy ?? null }
+        : all(remaps, interruptsSafe(facts), vfio(facts));
+    },
   },
 ];
+
+function kernelRemedy(facts: HostFacts): string | undefined {
+  return kernel(facts).state === 'no' ? vtD.find(({ id }) => id === 'vt-d.kernel')?.remedy?.no : undefined;
+}

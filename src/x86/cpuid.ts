@@ -248,13 +248,17 @@ export function findLeaf(leaves: readonly CpuidLeaf[], leaf: number, subleaf = 0
   return leaves.find((row) => row.leaf === leaf && row.subleaf === subleaf);
 }
 
+const featureNamed: ReadonlyMap<string, CpuidFeature> = new Map(cpuidFeatures.map((row) => [row.name, row]));
+
 export function hasFeature(leaves: readonly CpuidLeaf[], name: string): boolean | undefined {
-  const feature = cpuidFeatures.find((row) => row.name === name);
+  const feature = featureNamed.get(name);
   if (feature === undefined) throw new RangeError(`no CPUID feature is called '${name}'`);
-  const row = findLeaf(leaves, feature.leaf, feature.subleaf);
-  if (row !== undefined) return ((row[feature.register] >>> feature.bit) & 1) === 1;
   // A leaf above the highest is a no of the processor's; without leaf 0 nothing is known.
-  return leaves.length === 0 ? undefined : false;
+  return leaves.length === 0 ? undefined : isSet(leaves, feature);
+}
+
+function isSet(leaves: readonly CpuidLeaf[], { leaf, subleaf, register, bit }: CpuidFeature): boolean {
+  return (((findLeaf(leaves, leaf, subleaf)?.[register] ?? 0) >>> bit) & 1) === 1;
 }
 
 const text = (...words: readonly number[]): string => {
@@ -285,7 +289,7 @@ export function identify(leaves: readonly CpuidLeaf[]): CpuIdentity | undefined 
     model,
     stepping: one.eax & 15,
     signature: (one.eax >>> 0).toString(16).padStart(8, '0'),
-    features: cpuidFeatures.filter(({ name }) => hasFeature(leaves, name)).map(({ name }) => name),
+    features: cpuidFeatures.filter((feature) => isSet(leaves, feature)).map(({ name }) => name),
     hypervisor: guest === undefined ? null : text(guest.ebx, guest.ecx, guest.edx),
   };
 }

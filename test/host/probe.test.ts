@@ -63,29 +63,28 @@ describe('vtkit probe', () => {
     expect(vtkit('probe', '--verbose').stdout).toContain('id vt-x.flex-priority');
   });
 
-  it('is documented: every finding has its line in docs/probe.md', () => {
+  it('is documented: docs/probe.md and the program have the same findings', () => {
     const text = readFileSync(join(root, 'docs/probe.md'), 'utf8');
-    for (const { id } of document.findings) expect(text).toContain(`\`${id}\``);
+    const documented = [...text.matchAll(/`((?:vt-x|vt-d|vt-c|kvm)(?:\.[a-z0-9-]+)*)`/g)].map(([, id]) => id as string);
+    const areasOnly = ['vt-d', 'vt-c', 'kvm'];
+    expect([...new Set(documented)].filter((id) => !areasOnly.includes(id)).sort()).toEqual(
+      document.findings.map(({ id }) => id).sort(),
+    );
   });
-});
 
-describe('what other tools say of a host whose KVM works without vmx and svm', () => {
-  const withoutFlags = () => !/^flags.*\b(vmx|svm)\b/m.test(readFileSync('/proc/cpuinfo', 'utf8'));
-
-  it.for([
-    ['kvm-ok', []],
-    ['virt-host-validate', ['qemu']],
-  ] as const)('%s says no, and vtkit makes a machine', ([program, args], context) => {
-    requireOrSkip(context, 'kvm');
-    if (!withoutFlags()) return context.skip('this processor shows vmx or svm: nobody disagrees');
-    const peer = spawnSync(program, args, { encoding: 'utf8' });
-    if (peer.error) {
-      if (process.env.CI === 'true') throw new Error(`${program} is not installed`);
-      return context.skip(`${program} is not installed`);
+  // The best of ten interleaved runs: what else runs on the machine must not decide.
+  it('costs at most 60 ms more than starting Node', { retry: 3 }, () => {
+    const best = { node: Number.POSITIVE_INFINITY, probe: Number.POSITIVE_INFINITY };
+    const run = (name: keyof typeof best, ...args: string[]) => {
+      const start = performance.now();
+      spawnSync(process.execPath, args);
+      best[name] = Math.min(best[name], performance.now() - start);
+    };
+    for (let i = 0; i < 10; i++) {
+      run('node', '-e', '0');
+      run('probe', join(root, 'dist/cli/main.js'), 'probe');
     }
-    expect(peer.status).not.toBe(0);
-    expect(`${peer.stdout}${peer.stderr}`).toMatch(/FAIL|does not support KVM extensions/);
-    expect(vtkit('probe', '--only', 'kvm').status).toBe(0);
+    expect(best.probe - best.node).toBeLessThan(60);
   });
 });
 
@@ -120,10 +119,46 @@ describe('vtkit probe --root', () => {
     const state = (id: string) => other.findings.find((row) => row.id === id)?.state;
     expect(matches(other), JSON.stringify(matches.errors)).toBe(true);
     expect(state('vt-d.remapping')).toBe('yes');
+    expect(state('vt-d.firmware')).toBe('unknown');
+    expect(other.iommu.units).toEqual([{ name: 'dmar0', version: null, cap: null, ecap: '0xf00f4a' }]);
     expect(state('vt-c.sr-iov')).toBe('yes');
     expect(state('vt-x')).toBe('unknown');
     expect(state('kvm.usable')).toBe('unknown');
     expect(state('kvm.module')).toBe('yes');
     expect(other.pci).toHaveLength(1);
+  });
+
+  it('takes CPUID and MSRs from text files there', () => {
+    const cpu = join(tree, 'dev/cpu/0');
+    mkdirSync(cpu, { recursive: true });
+    // cpuid -r and rdmsr of a Haswell, in part.
+    const leaves = ['CPU 0:', '   0x00000000 0x00: eax=0x0000000d ebx=0x756e6547 ecx=0x6c65746e edx=0x49656e69'];
+    leaves.push('   0x00000001 0x00: eax=0x000306c3 ebx=0x00100800 ecx=0x7ffafbff edx=0xbfebfbff');
+    writeFileSync(join(cpu, 'cpuid'), `${leaves.join('\n')}\n`);
+    const values = ['0x3a 0x5', '0x480 0x00d810000000002b', '0x482 0xf7f9fffe0401e172', '0x48b 0x00047fff00000000'];
+    writeFileSync(join(cpu, 'msr'), `${values.join('\n')}\n`);
+
+    const other: ProbeDocument = JSON.parse(vtkit('probe', '--json', '--root', tree).stdout);
+    const state = (id: string) => other.findings.find((row) => row.id === id)?.state;
+    expect(matches(other), JSON.stringify(matches.errors)).toBe(true);
+    expect(other.cpu).toMatchObject({ vendor: 'GenuineIntel', signature: '000306c3' });
+    expect([state('vt-x'), state('vt-x.firmware'), state('vt-x.ept'), state('vt-x.pml')]).toEqual([
+      'yes',
+      'yes',
+      'yes',
+      'no',
+    ]);
+    // The file lacks MSR 48Ch, and the line of flags in this tree has no word for pages.
+    expect(state('vt-x.ept.pages-2m')).toBe('unknown');
+    expect(other.vmx?.fields).toContainEqual(
+      expect.objectContaining({ register: 'basic', name: 'revision', value: '0x2b' }),
+    );
+  });
+
+  it('refuses a directory that holds no such tree', () => {
+    expect(vtkit('probe', '--root', join(tree, 'sys'))).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('neither sys nor proc nor dev'),
+    });
   });
 });
