@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { requireOrSkip } from '../support/require.ts';
+import { limitOf } from './host-limits.ts';
 import { expectedFileOf, expectedOf, guests } from './manifest.ts';
 import { qemuInstalled, runOnQemu } from './qemu.ts';
 import { runOnVtkit } from './vtkit.ts';
@@ -25,6 +26,8 @@ describe.each(['kvm', 'emulated'] as const)('on the %s backend a guest', (backen
   for (const guest of guests) {
     it(`${guest.title} (${guest.name})`, async (ctx) => {
       if (backend === 'kvm') requireOrSkip(ctx, 'kvm');
+      const limit = backend === 'kvm' ? limitOf(guest.name) : undefined;
+      if (limit !== undefined) ctx.skip(limit);
       const { serial, exitStatus, log } = await runOnVtkit(guest, backend);
       expect(serial, log).toBe(expectedOf(guest));
       expect(exitStatus, log).toBe(finished);

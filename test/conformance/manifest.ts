@@ -14,15 +14,28 @@ export interface Guest {
 
 type Traits = Partial<Pick<Guest, 'witness' | 'needs' | 'notes'>>;
 
-const flat = (name: string, title: string, traits: Traits = {}): Guest => ({ name, title, entry: 'flat', witness: 'qemu', needs: [], ...traits });
-const protectedMode = (name: string, title: string, traits: Traits = {}): Guest => ({ ...flat(name, title, traits), entry: 'multiboot' });
-const longMode = (name: string, title: string, traits: Traits = {}): Guest => protectedMode(name, title, { needs: ['long-mode'], ...traits });
+const flat = (name: string, title: string, traits: Traits = {}): Guest => ({
+  name,
+  title,
+  entry: 'flat',
+  witness: 'qemu',
+  needs: [],
+  ...traits,
+});
+const protectedMode = (name: string, title: string, traits: Traits = {}): Guest => ({
+  ...flat(name, title, traits),
+  entry: 'multiboot',
+});
+const longMode = (name: string, title: string, traits: Traits = {}): Guest =>
+  protectedMode(name, title, { needs: ['long-mode'], ...traits });
 
 export const guests: readonly Guest[] = [
   flat('real-interrupts', 'enters and leaves interrupts and faults through the real-mode vector table'),
   protectedMode('entry', 'starts with what the multiboot specification promises'),
   protectedMode('exceptions-32', 'raises each exception of 32-bit mode with its error code and place'),
-  protectedMode('checks-32', 'holds accesses to segment limits, types and reserved control bits', { witness: 'manual' }),
+  protectedMode('checks-32', 'holds accesses to segment limits, types and reserved control bits', {
+    witness: 'manual',
+  }),
   longMode('exceptions-64', 'raises each exception of 64-bit mode with its error code and place'),
   longMode('checks-64', 'refuses addresses that are not canonical and reserved control bits', { witness: 'manual' }),
 ];

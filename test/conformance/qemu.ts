@@ -5,7 +5,21 @@ import { type Guest, imageOf } from './manifest.ts';
 import { run } from './process.ts';
 
 const program = 'qemu-system-x86_64';
-const machine = ['-accel', 'tcg', '-cpu', 'max', '-m', '64', '-display', 'none', '-vga', 'none', '-net', 'none', '-no-reboot'];
+const machine = [
+  '-accel',
+  'tcg',
+  '-cpu',
+  'max',
+  '-m',
+  '64',
+  '-display',
+  'none',
+  '-vga',
+  'none',
+  '-net',
+  'none',
+  '-no-reboot',
+];
 const ports = ['-serial', 'stdio', '-monitor', 'none', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4'];
 
 export const qemuInstalled: boolean = spawnSync(program, ['--version']).status === 0;

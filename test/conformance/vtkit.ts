@@ -5,7 +5,10 @@ import { run } from './process.ts';
 
 const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
-export async function runOnVtkit(guest: Guest, backend: 'kvm' | 'emulated'): Promise<{ serial: string; exitStatus: number | string; log: string }> {
+export async function runOnVtkit(
+  guest: Guest,
+  backend: 'kvm' | 'emulated',
+): Promise<{ serial: string; exitStatus: number | string; log: string }> {
   const args = ['run', '--backend', backend, '--timeout', '20', '--json', fileURLToPath(imageOf(guest))];
   const { stdout, stderr, status } = await run(process.execPath, [cli, ...args], 25_000);
   return { serial: stdout, exitStatus: status, log: stderr };

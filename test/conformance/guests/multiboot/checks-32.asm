@@ -13,6 +13,13 @@ main:
   mov eax, 1 << 30
   attempt "reserved bit of cr4", mov cr4, eax
 
+  ; EXT (bit 0) says that an earlier exception was on its way.
+  mov byte [idt + 6 * 8 + 5], 0x0e
+  attempt "undefined opcode with its gate not present", ud2
+  mov byte [idt + 6 * 8 + 5], 0x8e
+  xor eax, eax
+  attempt "ltr null", ltr ax
+
   ; Data limits: 0x0fff bytes at 1 MiB, and above a limit in an expand-down segment.
   descriptor SPARE, 0x00000fff, 0x00409310
   mov eax, SPARE
