@@ -5,7 +5,6 @@
 main:
   mov eax, multiboot_magic
   attempt "lock on a move", db 0xf0, 0x89, 0x00
-  attempt "int1", db 0xf1
   mov eax, 0x80000000
   attempt "paging without protection", mov cr0, eax
   mov eax, 0x20000001
@@ -58,4 +57,5 @@ main:
   attempt "stack-relative beyond the limit", mov eax, [ebp]
   mov eax, DATA
   mov ss, eax
+  attempt "int1", db 0xf1
   ret

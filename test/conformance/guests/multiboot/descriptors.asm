@@ -19,6 +19,25 @@ main:
   descriptor SPARE + 32, 0x00080000, 0x0000ec00  ; call gate
   descriptor SPARE + 40, 0x00080000, 0x00008e00  ; interrupt gate
 
+  sgdt [stored]
+  movzx eax, word [stored]
+  show16 "gdt limit ", ax
+  mov eax, [stored + 2]
+  sub eax, gdt
+  show32 " base ", eax
+  sidt [stored]
+  show16 " idt limit ", word [stored]
+  mov eax, -1
+  sldt eax
+  show32 " ldt ", eax
+  mov eax, -1
+  str eax
+  show32 " tr ", eax
+  mov eax, -1
+  smsw ax
+  show16 " msw ", ax
+  print 10
+
   mov edi, kinds
 .next:
   movzx ecx, word [edi]
@@ -52,24 +71,6 @@ main:
   show16 " kept ", ax
   print 10
 
-  sgdt [stored]
-  movzx eax, word [stored]
-  show16 "gdt limit ", ax
-  mov eax, [stored + 2]
-  sub eax, gdt
-  show32 " base ", eax
-  sidt [stored]
-  show16 " idt limit ", word [stored]
-  mov eax, -1
-  sldt eax
-  show32 " ldt ", eax
-  mov eax, -1
-  str eax
-  show32 " tr ", eax
-  mov eax, -1
-  smsw ax
-  show16 " msw ", ax
-  print 10
   ret
 
 ; ZF as the instruction left it.

@@ -17,8 +17,21 @@ main:
   attempt "ud2", ud2
   attempt "ud2 under a prefix", db 0x66, 0x0f, 0x0b
   attempt "lock on a register", db 0xf0, 0x01, 0xc0
-  attempt "lea of a register", db 0x8d, 0xc0
   attempt "load of cs", db 0x8e, 0xc8
+  attempt "instruction of 16 bytes", db 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90
+  mov eax, cr0
+  or eax, 1 << 3
+  mov cr0, eax
+  attempt "fpu instruction after a task switch", fnop
+  clts
+  mov eax, cr0
+  or eax, 1 << 2
+  mov cr0, eax
+  attempt "fpu instruction under emulation", fnop
+  mov eax, cr0
+  and eax, ~(1 << 2)
+  mov cr0, eax
+  attempt "lea of a register", db 0x8d, 0xc0
   attempt "int3", int3
   attempt "into without overflow", into
   mov al, 0x7f
@@ -43,16 +56,6 @@ main:
   mov word [idt_pointer], 0x30 * 8 - 1
   lidt [idt_pointer]
   attempt "int beyond the idt limit", int 0x30
-  attempt "instruction of 16 bytes", db 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90
-  mov eax, cr0
-  or eax, 1 << 3
-  mov cr0, eax
-  attempt "fpu instruction after a task switch", fnop
-  clts
-  mov eax, cr0
-  or eax, 1 << 2
-  mov cr0, eax
-  attempt "fpu instruction under emulation", fnop
   ret
 
 [section .rodata]

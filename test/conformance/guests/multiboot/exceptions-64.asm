@@ -12,6 +12,14 @@ main:
   attempt "idiv overflow", idiv rcx
   attempt "ud2", ud2
   attempt "push es", db 0x06
+  mov rbx, 1 << 47
+  attempt "read of an address that is not canonical", mov eax, [rbx]
+  attempt "write to an address that is not canonical", mov [rbx], eax
+  mov ax, 0x400
+  attempt "ds beyond the gdt", mov ds, ax
+  xor eax, eax
+  attempt "null ds", mov ds, ax
+  attempt "null ss at ring 0", mov ss, ax
   attempt "daa", db 0x27
   attempt "aaa", db 0x37
   attempt "pusha", db 0x60
@@ -21,14 +29,6 @@ main:
   attempt "far call with an immediate", db 0x9a, 0, 0, 0, 0, 0, 0
   attempt "les", db 0xc4, 0x00
   attempt "int3", int3
-  mov rbx, 1 << 47
-  attempt "read of an address that is not canonical", mov eax, [rbx]
-  attempt "write to an address that is not canonical", mov [rbx], eax
-  mov ax, 0x400
-  attempt "ds beyond the gdt", mov ds, ax
-  xor eax, eax
-  attempt "null ds", mov ds, ax
-  attempt "null ss at ring 0", mov ss, ax
   attempt "int through an empty entry", int 0x70
   gate 0x70, fault_entries, INTERRUPT_GATE, CODE32
   attempt "int through a gate to 32-bit code", int 0x70

@@ -64,18 +64,6 @@ bits 64
   retf
 .long:
 
-  ; A call gate of 16 bytes.
-  mov eax, .gated
-  mov [gdt + SPARE], ax
-  mov word [gdt + SPARE + 2], CODE64
-  mov word [gdt + SPARE + 4], 0x8c00
-  shr eax, 16
-  mov [gdt + SPARE + 6], ax
-  mov qword [gdt + SPARE + 8], 0
-  far_target 0, SPARE
-  call far dword [far_pointer]
-  print " returned", 10
-
   pushfq
   pop rdx
   push DATA
@@ -101,6 +89,18 @@ bits 64
   descriptor SPARE + 16, 0x0000ffff, 0x00af1b00
   far_target .jumped, SPARE + 16
   attempt "jump to code not present", jmp far dword [far_pointer]
+  ; A call gate of 16 bytes.
+  mov eax, .gated
+  mov [gdt + SPARE], ax
+  mov word [gdt + SPARE + 2], CODE64
+  mov word [gdt + SPARE + 4], 0x8c00
+  shr eax, 16
+  mov [gdt + SPARE + 6], ax
+  mov qword [gdt + SPARE + 8], 0
+  far_target 0, SPARE
+  call far dword [far_pointer]
+  print " returned", 10
+
   mov word [gdt + SPARE + 2], CODE32
   far_target 0, SPARE
   attempt "gate to 32-bit code", call far dword [far_pointer]

@@ -32,18 +32,23 @@ main:
   show_saved "stack of the table: "
   mov byte [idt + 6 * 16 + 4], 0
 
-  int3
-  show_saved "trap gate: "
-
   enter_ring3
   mov rbx, rsp
   ud2
   show_saved "from ring 3: "
+  gate 6, fault_entries + 6 * 16, INTERRUPT_GATE
+  enter_ring0
+  gate 6, record, INTERRUPT_GATE
+
+  enter_ring3
   mov rbx, rsp
   int3
   show_saved "int3 from ring 3: "
   gate 6, fault_entries + 6 * 16, INTERRUPT_GATE
   enter_ring0
+  mov rbx, rsp
+  int3
+  show_saved "trap gate: "
   ret
 
 ; Where the stack is, and what it holds.

@@ -89,7 +89,6 @@ main:
   far_jump "jump to data", DATA
   far_jump "jump to null", 0
   far_jump "jump beyond the table", 0x3f8
-  far_jump "jump to an ldt", S(8)
   far_jump "jump to dpl 3", USER_CODE32
 
   mov eax, S(9)
@@ -123,4 +122,6 @@ main:
   mov ebx, pointer - 0x100000
   show32 "through a base of 1 MiB ", [gs:ebx]
   print 10
+  descriptor S(8), 0x0000ffff, 0x00008200
+  far_jump "jump to an ldt", S(8)
   ret

@@ -39,8 +39,6 @@ outer_frame_end:
 
 main:
   frame 16, 0
-  frame 16, 1
-  frame 16, 3
   frame 0, 0
 
   mov eax, 0xa
@@ -160,6 +158,8 @@ main:
   and ax, ARITHMETIC
   show16 " pushf of 16 bits ", ax
   print 10
+  frame 16, 1
+  frame 16, 3
   ret
 .cleans:
   ret 12
