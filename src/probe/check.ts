@@ -32,6 +32,8 @@ export interface Check {
   readonly id: string;
   readonly area: Area;
   readonly title: string;
+  /** On the page: a feature among others is a name in a list, `use` of one is told where it has the feature and no use. */
+  readonly kind?: 'feature' | 'use';
   /** Id of a finding without which this one is not worth a line for people. */
   readonly follows?: string;
   readonly rule: (facts: HostFacts) => Verdict;

@@ -130,24 +130,28 @@ export const kvm: readonly Check[] = [
   {
     id: 'kvm.irqchip',
     area: 'kvm',
+    kind: 'feature',
     title: 'interrupt controllers in the kernel',
     rule: (facts) => capability(facts, 'KVM_CAP_IRQCHIP'),
   },
   {
     id: 'kvm.ioeventfd',
     area: 'kvm',
+    kind: 'feature',
     title: 'ioeventfd and irqfd',
     rule: (facts) => all(capability(facts, 'KVM_CAP_IOEVENTFD'), capability(facts, 'KVM_CAP_IRQFD')),
   },
   {
     id: 'kvm.dirty-ring',
     area: 'kvm',
+    kind: 'feature',
     title: 'dirty ring',
     rule: (facts) => capability(facts, 'KVM_CAP_DIRTY_LOG_RING'),
   },
   {
     id: 'kvm.nested-state',
     area: 'kvm',
+    kind: 'feature',
     title: 'nested state can be saved',
     rule: (facts) => capability(facts, 'KVM_CAP_NESTED_STATE'),
   },

@@ -19,7 +19,7 @@ const marks: Readonly<Record<State, { sign: string; style: 'green' | 'red' | 'ye
 const areaNames: Readonly<Record<Area, readonly [name: string, subject: string]>> = {
   'vt-x': ['VT-x', 'virtual machines in the processor'],
   'vt-d': ['VT-d', 'devices for virtual machines'],
-  'vt-c': ['VT-c', 'network cards that divide themselves'],
+  'vt-c': ['VT-c', 'devices that divide themselves'],
   kvm: ['KVM', 'the hypervisor of this kernel'],
 };
 
@@ -36,6 +36,8 @@ const hypervisors: Readonly<Record<string, string>> = {
 };
 
 const widestTitle = 34;
+/** Beside a title; with less room the reason goes below it. */
+const narrowestReason = 30;
 type Paint = (style: Parameters<typeof styleText>[0], text: string) => string;
 
 export function page(document: ProbeDocument, { width, colour, verbose }: PageOptions): string {
@@ -55,13 +57,11 @@ export function page(document: ProbeDocument, { width, colour, verbose }: PageOp
 /** The host in one line. */
 function about({ cpu, source }: ProbeDocument): string {
   const under = cpu?.hypervisor ? `virtual machine under ${hypervisors[cpu.hypervisor] ?? cpu.hypervisor}` : undefined;
-  const signature = cpu && `family ${hex(cpu.family)} model ${hex(cpu.model)} stepping ${cpu.stepping}`;
+  const signature = cpu && `family ${cpu.family} model ${cpu.model} stepping ${cpu.stepping}`;
   const kernel = source.release === null ? undefined : `Linux ${source.release}`;
   const tree = source.root === '/' ? undefined : `tree ${source.root}`;
   return [tree, cpu?.brand || cpu?.vendor, signature, kernel, under].filter(Boolean).join(' · ') || 'an unknown host';
 }
-
-const hex = (value: number): string => `${value.toString(16).toUpperCase()}h`;
 
 function verdictLines(document: ProbeDocument, width: number, paint: Paint): string[] {
   const column = 20;
@@ -86,39 +86,57 @@ function section(document: ProbeDocument, area: Area, style: Style): string[] {
   return ['', head, ...groupsOf(document, area, style.verbose).flatMap((group) => groupLines(group, style, said))];
 }
 
-/** Findings with one reason and one remedy are one entry; each remedy is said once. */
-function groupsOf({ findings }: ProbeDocument, area: Area, verbose: boolean): Finding[][] {
-  const states = new Map(findings.map(({ id, state }) => [id, state]));
-  const shown = checks
+/** What is told in one entry. */
+interface Group {
+  readonly findings: readonly Finding[];
+  /** Only features, without a remedy: their names say enough. */
+  readonly names: boolean;
+}
+
+function groupsOf({ findings }: ProbeDocument, area: Area, verbose: boolean): Group[] {
+  const found = new Map(findings.map((finding) => [finding.id, finding]));
+  const rows = checks
     .filter((check) => check.area === area)
-    // What a missing feature would be used for is no news; it stays in the document.
-    .filter(({ follows }) => verbose || follows === undefined || states.get(follows) !== 'no')
-    .flatMap(({ id }) => findings.filter((finding) => finding.id === id));
-  if (verbose) return shown.map((finding) => [finding]);
-  const groups = new Map<string, Finding[]>();
-  for (const finding of shown) {
-    const key = `${finding.state} ${finding.why}`;
-    groups.set(key, [...(groups.get(key) ?? []), finding]);
+    .flatMap((check) => {
+      const finding = found.get(check.id);
+      return finding === undefined ? [] : [{ check, finding }];
+    });
+  if (verbose) return rows.map(({ finding }) => ({ findings: [finding], names: false }));
+
+  const groups = new Map<string, { findings: Finding[]; names: boolean }>();
+  const reasons = rows.filter(({ check }) => check.kind === undefined).map(({ finding }) => reasonOf(finding));
+  for (const { check, finding } of rows) {
+    const feature = check.follows === undefined ? 'yes' : found.get(check.follows)?.state;
+    if (check.kind === 'use' ? feature !== 'yes' || finding.state === 'yes' : feature === 'no') continue;
+    const reason = reasonOf(finding);
+    const names = check.kind === 'feature' && finding.remedy === undefined && !reasons.includes(reason);
+    const key = names ? finding.state : reason;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { findings: [finding], names });
+    else group.findings.push(finding);
   }
   return [...groups.values()];
 }
 
-function groupLines(group: readonly Finding[], { width, verbose, paint }: Style, said: Set<string>): string[] {
-  const [finding] = group as [Finding];
+const reasonOf = ({ state, why }: Finding): string => `${state} ${why}`;
+
+function groupLines({ findings, names }: Group, { width, verbose, paint }: Style, said: Set<string>): string[] {
+  const [finding] = findings as [Finding];
   const { sign, style } = marks[finding.state];
   const mark = `  ${paint(style, sign)} `;
   const lines: string[] = [];
-  if (group.length === 1 && finding.title.length <= widestTitle) {
-    const column = widestTitle + 6;
+  const column = widestTitle + 6;
+  const fits = finding.title.length <= widestTitle && width - column >= narrowestReason;
+  if (findings.length === 1 && fits) {
     const [first = '', ...rest] = wrap(finding.why, width - column);
     lines.push(`${mark}${finding.title.padEnd(widestTitle + 2)}${paint('dim', first)}`);
     lines.push(...rest.map((line) => ' '.repeat(column) + paint('dim', line)));
   } else {
-    const [first = '', ...rest] = wrap(group.map(({ title }) => title).join(', '), width - 4);
+    const [first = '', ...rest] = wrap(findings.map(({ title }) => title).join(', '), width - 4);
     lines.push(`${mark}${first}`, ...rest.map((line) => `    ${line}`));
-    lines.push(...wrap(finding.why, width - 4).map((line) => `    ${paint('dim', line)}`));
+    if (!names) lines.push(...wrap(finding.why, width - 4).map((line) => `    ${paint('dim', line)}`));
   }
-  for (const remedy of new Set(group.flatMap((each) => each.remedy ?? []))) {
+  for (const remedy of new Set(findings.flatMap((each) => each.remedy ?? []))) {
     if (said.has(remedy)) continue;
     said.add(remedy);
     lines.push(...wrap(remedy, width - 6).map((line, i) => `    ${paint('cyan', `${i === 0 ? '→' : ' '} ${line}`)}`));

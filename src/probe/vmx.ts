@@ -147,7 +147,7 @@ function ask(facts: HostFacts, question: Question): Verdict {
   }
   const unread = read.find((each) => each.read.error !== undefined);
   if (read.length > 0 && unread === undefined) return verdict('yes', `${label} may be 1 (${place})`, proof);
-  const why = `MSR ${hex(msr)} could not be read: ${unread?.read.error ?? 'not asked for'}`;
+  const why = `VMX capability MSRs could not be read: ${unread?.read.error ?? 'not asked for'}`;
   return kernelKnows(facts, register, name, verdict('unknown', why, proof, msrRemedy(facts)));
 }
 

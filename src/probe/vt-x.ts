@@ -187,10 +187,13 @@ const features: readonly Feature[] = [
 /** The processor's feature, and KVM's use of it: what a parameter switched off is there all the same. */
 function checksOf({ id: name, title, rule, parameter, ...rest }: Feature): Check[] {
   const id = `vt-x.${name}`;
-  const has: Check = { ...rest, id, area: 'vt-x', title, rule: ofVmx(rule) };
+  const has: Check = { ...rest, id, area: 'vt-x', title, kind: 'feature', rule: ofVmx(rule) };
   if (parameter === undefined) return [has];
   const used = (facts: HostFacts): Verdict => all(rule(facts), switchedOn(facts, parameter));
-  return [has, { id: `${id}.kernel`, area: 'vt-x', title: `KVM uses ${title}`, follows: id, rule: ofVmx(used) }];
+  return [
+    has,
+    { id: `${id}.kernel`, area: 'vt-x', title: `KVM uses ${title}`, kind: 'use', follows: id, rule: ofVmx(used) },
+  ];
 }
 
 function switchedOn(facts: HostFacts, parameter: string): Verdict {
