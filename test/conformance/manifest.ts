@@ -118,7 +118,7 @@ export const guests: readonly Guest[] = [
 
   in64('timer', 'takes timer interrupts through the 8259, masked and unmasked, and in the shadow of STI', {
     needs: ['long-mode', 'pic-and-pit'],
-    softwareKvm: 'an interrupt window opens only at the next exit, not behind STI',
+    softwareKvm: 'an interrupt window is seen at the next exit or after 1024 instructions, not behind STI',
   }),
   in64('single-step', 'traps after each instruction under TF', {
     softwareKvm: 'REP traps once in all, and MOV SS does not hold a trap back',
