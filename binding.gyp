@@ -22,6 +22,7 @@
         "native/devices/pit.cc",
         "native/devices/uart.cc",
         "native/emulator/blocks.cc",
+        "native/emulator/breakpoints.cc",
         "native/emulator/control.cc",
         "native/emulator/decode.cc",
         "native/emulator/emulator.cc",

@@ -110,6 +110,9 @@ struct Cpu {
   bool leaveBlock;   // decoded code changed, or a mode did: look again after this instruction
   bool shadow;       // the next instruction boundary takes no interrupt (after STI, MOV SS)
   bool shadowNext;
+  uint8_t dataHits;  // data breakpoints that the instruction touched, as in DR6
+  bool watchesData;  // a data breakpoint is enabled: every access is looked at
+  bool watchesCode;  // an execution breakpoint is
   bool trapBlocked;  // MOV SS: no single-step trap after it
   bool singleStep;
   Fault fault;
@@ -334,6 +337,9 @@ template <typename T>
 inline void writeGpr(Cpu& cpu, unsigned index, T value) {
   writeAt<T>(cpu, index * 8, value);
 }
+
+/** Takes DR7 up: what is watched from here on. */
+void updateBreakpoints(Cpu& cpu);
 
 /** Recomputes what decoding and addressing keep of the segments and control registers. */
 void updateMode(Cpu& cpu);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "emulator/breakpoints.h"
 #include "emulator/mmu.h"
 #include "emulator/system.h"
 
@@ -53,6 +54,18 @@ bool Emulator::interrupt(uint8_t vector) {
   if (cpu_->queuedVector >= 0) return false;
   cpu_->queuedVector = vector;
   attention(kInterrupt);
+  return true;
+}
+
+/** Raises #DB for an execution breakpoint at RIP, unless RF says that it has been. */
+bool Emulator::stopsBefore() {
+  Cpu& cpu = *cpu_;
+  const unsigned hits =
+      (cpu.rflags & kRf) != 0 ? 0 : codeBreakpoints(cpu, cpu.code64() ? cpu.rip() : cpu.seg[CS].base + cpu.rip());
+  if (hits == 0) return false;
+  cpu.dr6 |= hits;
+  raise(cpu, kDb);
+  deliverFault(cpu);
   return true;
 }
 
@@ -126,7 +139,10 @@ Emulator::Stop Emulator::run() {
 
     const bool traps = (cpu.rflags & kTf) != 0;
     // One instruction, too, where RF covers just the next.
-    const bool single = traps || cpu.shadow || cpu.singleStep || (cpu.rflags & kRf) != 0;
+    const bool single =
+        traps || cpu.shadow || cpu.singleStep || cpu.watchesCode || cpu.watchesData || (cpu.rflags & kRf) != 0;
+    if (cpu.watchesCode && stopsBefore()) continue;
+    cpu.dataHits = 0;
     const bool done = !cpu.shutdown && !cpu.unknown && advance(single);
     blocks_.sweep(cpu);
     cpu.shadow = cpu.shadowNext;
@@ -141,8 +157,8 @@ Emulator::Stop Emulator::run() {
         cpu.shadow = false;
         return Stop::halted;
       }
-    } else if (traps && !cpu.trapBlocked) {
-      cpu.dr6 |= 1u << 14;  // BS
+    } else if ((traps || cpu.dataHits != 0) && !cpu.trapBlocked) {
+      cpu.dr6 |= (traps ? kDr6Single : 0) | cpu.dataHits;
       raise(cpu, kDb);
       deliverFault(cpu);
     }

@@ -55,6 +55,7 @@ class Emulator {
 
  private:
   bool takeInterrupt();
+  bool stopsBefore();
   /** Executes what comes next. False: an instruction did not end, or ended the run. */
   bool advance(bool single);
   void reset();

@@ -166,10 +166,10 @@ void Processor::setState(vcpu::StateKind kind, const void* from) {
   } else if (kind == vcpu::StateKind::debugRegs) {
     vcpu::DebugRegs registers;
     std::memcpy(&registers, from, sizeof(registers));
-    if ((registers.dr7 & 0xff) != 0) throw os::SystemError(EOPNOTSUPP, "set a breakpoint on the emulated processor");
     std::memcpy(cpu.dr, registers.db, sizeof(cpu.dr));
     cpu.dr6 = registers.dr6;
     cpu.dr7 = registers.dr7;
+    updateBreakpoints(cpu);
   } else {
     uint32_t state;
     std::memcpy(&state, from, sizeof(state));

@@ -30,7 +30,7 @@ bool repeated(Cpu& cpu, const MicroOp& op, Once once) {
     if (!once()) return false;
     advance(cpu, RCX, op.addressMask, -1);
     if (Compares && zf(cpu) != (op.repeat == 0xf3)) return true;
-    if (cpu.attention.load(std::memory_order_relaxed) != 0) break;
+    if (cpu.attention.load(std::memory_order_relaxed) != 0 || cpu.dataHits != 0) break;
   }
   if ((cpu.gpr[RCX] & op.addressMask) != 0) cpu.rip() = (cpu.rip() - op.length) & cpu.ipMask;
   return true;

@@ -1,4 +1,5 @@
 // System instructions (SDM Vol. 3A, 2.8; Vol. 2).
+#include "emulator/breakpoints.h"
 #include "emulator/families.h"
 #include "emulator/system.h"
 
@@ -379,7 +380,11 @@ bool debugIndex(Cpu& cpu, const MicroOp& op, unsigned& index) {
   index = op.regIndex;
   if (index > 7 || ((index == 4 || index == 5) && (cpu.cr4 & kCr4De) != 0)) return raise(cpu, kUd);
   if (index == 4 || index == 5) index += 2;
-  return privileged(cpu);
+  if (!privileged(cpu)) return false;
+  if ((cpu.dr7 & kDr7Detect) == 0) return true;
+  cpu.dr7 &= ~kDr7Detect;
+  cpu.dr6 |= kDr6Access;
+  return raise(cpu, kDb);
 }
 
 bool movFromDr(Cpu& cpu, const MicroOp& op) {
@@ -403,8 +408,8 @@ bool movToDr(Cpu& cpu, const MicroOp& op) {
   if (index == 6) {
     cpu.dr6 = (value & 0xe00f) | 0xffff0ff0;
   } else {
-    if ((value & 0xff) != 0) return unknown(cpu);  // breakpoints are not known yet: said, not ignored
     cpu.dr7 = (value & 0xffff23ff) | 0x400;
+    updateBreakpoints(cpu);
   }
   return true;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "emulator/blocks.h"
+#include "emulator/breakpoints.h"
 #include "emulator/mmu.h"
 
 namespace vtkit::emulator {
@@ -156,7 +157,7 @@ namespace {
 /** Fills the TLB for one access; a page that is no plain memory gets no entry. */
 void fill(Cpu& cpu, uint64_t linear, uint64_t physical, Access access, bool user) {
   const memory::Slot* slot = cpu.memory->find(physical);
-  if (slot == nullptr) return;
+  if (slot == nullptr || (cpu.watchesData && access != Access::execute)) return;
   TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
   const uint64_t tag = (linear & ~kPageMask) | (user ? 1 : 0);
   uint8_t* host = slot->host + ((physical & ~kPageMask) - slot->guestPhysical);
@@ -167,6 +168,7 @@ void fill(Cpu& cpu, uint64_t linear, uint64_t physical, Access access, bool user
     entry.physical = physical & ~kPageMask;
   }
   if (access == Access::execute) entry.executeTag = tag;
+  if (cpu.watchesData) entry.readTag = kNoTag;
   // A write entry lets writes go unseen: not where somebody watches the page.
   if (access == Access::write && !slot->readOnly) {
     (slot->logDirty || cpu.blocks->holds(physical) ? entry.watchedTag : entry.writeTag) = tag;
@@ -189,12 +191,14 @@ bool forPages(Cpu& cpu, uint64_t linear, unsigned bytes, Access access, bool use
 }  // namespace
 
 bool readSlow(Cpu& cpu, uint64_t linear, void* to, unsigned bytes, bool user) {
+  if (cpu.watchesData) watchData(cpu, linear, bytes, false);
   return forPages(cpu, linear, bytes, Access::read, user, [&](uint64_t physical, unsigned offset, unsigned part) {
     return readPhysical(cpu, physical, static_cast<uint8_t*>(to) + offset, part);
   });
 }
 
 bool writeSlow(Cpu& cpu, uint64_t linear, const void* from, unsigned bytes, bool user) {
+  if (cpu.watchesData) watchData(cpu, linear, bytes, true);
   const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
   const uint64_t at = linear & kPageMask;
   if (entry.watchedTag == ((linear & ~kPageMask) | (user ? 1 : 0)) && at + bytes <= 0x1000) {
