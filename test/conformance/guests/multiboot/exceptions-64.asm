@@ -29,7 +29,6 @@ main:
   attempt "far call with an immediate", db 0x9a, 0, 0, 0, 0, 0, 0
   attempt "les", db 0xc4, 0x00
   attempt "int3", int3
-  attempt "int through an empty entry", int 0x70
   gate 0x70, fault_entries, INTERRUPT_GATE, CODE32
   attempt "int through a gate to 32-bit code", int 0x70
   ret
