@@ -9,26 +9,28 @@ namespace vtkit::napi {
 
 namespace {
 
+struct ErrnoName {
+  int number;
+  const char* name;
+};
+
+#define ERRNO(name) \
+  { name, #name }
+constexpr ErrnoName kErrnoNames[] = {
+    ERRNO(EPERM),   ERRNO(ENOENT), ERRNO(EINTR),     ERRNO(EIO),    ERRNO(ENXIO),  ERRNO(E2BIG),      ERRNO(EBADF),
+    ERRNO(EAGAIN),  ERRNO(ENOMEM), ERRNO(EACCES),    ERRNO(EFAULT), ERRNO(EBUSY),  ERRNO(EEXIST),     ERRNO(ENODEV),
+    ERRNO(ENOTDIR), ERRNO(EISDIR), ERRNO(EINVAL),    ERRNO(ENFILE), ERRNO(EMFILE), ERRNO(ENOTTY),     ERRNO(EFBIG),
+    ERRNO(ENOSPC),  ERRNO(ESPIPE), ERRNO(EROFS),     ERRNO(ERANGE), ERRNO(ENOSYS), ERRNO(EOPNOTSUPP), ERRNO(EOVERFLOW),
+    ERRNO(EBADFD),  ERRNO(ESRCH),  ERRNO(ETIMEDOUT), ERRNO(EPIPE),
+};
+#undef ERRNO
+
 /** The name of an errno. Not strerrorname_np: glibc 2.32 is newer than what the prebuilt binary runs on. */
 std::string errnoName(int error) {
-  switch (error) {
-#define NAME(e) \
-  case e:       \
-    return #e;
-    NAME(EPERM)
-    NAME(ENOENT)
-    NAME(EINTR)
-    NAME(EIO)
-    NAME(ENXIO)
-    NAME(E2BIG)
-        NAME(EBADF) NAME(EAGAIN) NAME(ENOMEM) NAME(EACCES) NAME(EFAULT) NAME(EBUSY) NAME(EEXIST) NAME(ENODEV)
-            NAME(ENOTDIR) NAME(EISDIR) NAME(EINVAL) NAME(ENFILE) NAME(EMFILE) NAME(ENOTTY) NAME(EFBIG) NAME(ENOSPC)
-                NAME(ESPIPE) NAME(EROFS) NAME(ERANGE) NAME(ENOSYS) NAME(EOPNOTSUPP) NAME(EOVERFLOW) NAME(EBADFD)
-                    NAME(ESRCH) NAME(ETIMEDOUT) NAME(EPIPE)
-#undef NAME
-                        default : return "E" +
-                                  std::to_string(error);
+  for (const ErrnoName& row : kErrnoNames) {
+    if (row.number == error) return row.name;
   }
+  return "E" + std::to_string(error);
 }
 
 }  // namespace
