@@ -33,6 +33,8 @@ export interface KvmAnswers {
   readonly vcpuMmapSize: Fact<number>;
   readonly capabilities: Fact<Readonly<Record<string, number>>>;
   readonly featureMsrs: Fact<ReadonlyMap<number, bigint>>;
+  /** What KVM can give guests of CPUID. */
+  readonly supportedCpuid: Fact<readonly CpuidLeaf[]>;
 }
 
 export interface IommuUnit {

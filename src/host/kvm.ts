@@ -2,6 +2,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import type { Answer } from '../native/contract.ts';
 import { loadAddon } from '../native/load.ts';
+import type { CpuidLeaf } from '../x86/cpuid.ts';
 import { type Fact, fact, type HostFacts, type KvmAnswers } from './facts.ts';
 
 export function readKvmNode(path: string): HostFacts['kvmNode'] {
@@ -33,6 +34,19 @@ export function askKvm(path: string): Fact<KvmAnswers> {
       vcpuMmapSize: named('KVM_GET_VCPU_MMAP_SIZE', probe.vcpuMmapSize, (bytes) => bytes),
       capabilities: named('KVM_CHECK_EXTENSION', probe.capabilities, (values) => values),
       featureMsrs: named('KVM_GET_MSRS', probe.featureMsrs, (pairs) => new Map(pairs)),
+      supportedCpuid: fact(`KVM_GET_SUPPORTED_CPUID on ${path}`, () =>
+        parseCpuidEntries(loadAddon().kvmSupportedCpuid(path)),
+      ),
     };
+  });
+}
+
+/** struct kvm_cpuid_entry2 (KVM API, KVM_GET_SUPPORTED_CPUID): ten words, of which the third and the last three tell nothing here. */
+export function parseCpuidEntries(bytes: Uint8Array): CpuidLeaf[] {
+  const entryBytes = 40;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: Math.floor(bytes.length / entryBytes) }, (_, i) => {
+    const word = (index: number): number => view.getUint32(i * entryBytes + 4 * index, true);
+    return { leaf: word(0), subleaf: word(1), eax: word(3), ebx: word(4), ecx: word(5), edx: word(6) };
   });
 }

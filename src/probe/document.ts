@@ -5,6 +5,7 @@ import type { PciFunction } from '../pci/functions.ts';
 import { type CpuIdentity, type CpuidLeaf, identify } from '../x86/cpuid.ts';
 import { cpuidDifferences } from '../x86/cpuid-differences.ts';
 import { commonMsrs, decodeVmx, hex, type VmxCapabilities } from '../x86/vmx-msrs.ts';
+import { decodeVtd, type VtdCapabilities } from '../x86/vt-d-registers.ts';
 import { type Area, type Check, type Finding, findingOf, type State } from './check.ts';
 import { kvm } from './kvm.ts';
 import { vtC } from './vt-c.ts';
@@ -32,6 +33,8 @@ export interface ProbeDocument {
     readonly capabilities: Readonly<Record<string, number>> | null;
     /** KVM's own view of feature MSRs: what it gives guests, not what the processor has. */
     readonly featureMsrs: Readonly<Record<string, string>> | null;
+    /** The CPUID that KVM can give guests. */
+    readonly supportedCpuid: readonly RawLeaf[] | null;
   };
   readonly kernel: {
     readonly cmdline: string | null;
@@ -41,7 +44,8 @@ export interface ProbeDocument {
   };
   readonly dmar: Dmar | null;
   readonly iommu: {
-    readonly units: readonly IommuUnit[] | null;
+    /** With CAP and ECAP by name, where the unit is one of VT-d. */
+    readonly units: readonly (IommuUnit & VtdCapabilities)[] | null;
     readonly groups: readonly IommuGroup[] | null;
     readonly remappedInterrupts: readonly string[] | null;
     readonly vfioNodes: readonly string[] | null;
@@ -70,6 +74,7 @@ export function documentOf(facts: HostFacts, only: readonly Area[]): ProbeDocume
   const findings = checks.filter(({ area }) => only.includes(area)).map((check) => findingOf(check, facts));
   const answers = facts.kvm.value;
   const exposed = answers?.featureMsrs.value;
+  const given = answers?.supportedCpuid.value;
   return {
     schemaVersion: 1,
     source: facts.source,
@@ -86,6 +91,7 @@ export function documentOf(facts: HostFacts, only: readonly Area[]): ProbeDocume
       capabilities: orNull(answers?.capabilities),
       featureMsrs:
         exposed === undefined ? null : Object.fromEntries([...exposed].map((pair) => [hex(pair[0]), hex(pair[1])])),
+      supportedCpuid: given === undefined ? null : given.map(rawLeaf),
     },
     kernel: {
       cmdline: orNull(facts.cmdline),
@@ -94,7 +100,7 @@ export function documentOf(facts: HostFacts, only: readonly Area[]): ProbeDocume
     },
     dmar: orNull(facts.dmar),
     iommu: {
-      units: orNull(facts.iommuUnits),
+      units: facts.iommuUnits.value?.map((unit) => ({ ...unit, ...registersOf(unit) })) ?? null,
       groups: orNull(facts.iommuGroups),
       remappedInterrupts: orNull(facts.remappedInterrupts),
       vfioNodes: orNull(facts.vfioNodes),
@@ -133,6 +139,13 @@ function rawLeaf({ leaf, subleaf, eax, ebx, ecx, edx }: CpuidLeaf): RawLeaf {
     ecx: register(ecx),
     edx: register(edx),
   };
+}
+
+function registersOf({ cap, ecap }: IommuUnit): VtdCapabilities {
+  return decodeVtd({
+    ...(cap === null ? {} : { cap: BigInt(cap) }),
+    ...(ecap === null ? {} : { ecap: BigInt(ecap) }),
+  });
 }
 
 function msrsOf(facts: HostFacts): { cpu: number; msrs: Map<number, bigint> }[] {

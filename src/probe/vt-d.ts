@@ -1,5 +1,5 @@
 /** What VT-d can do here: what chipset and firmware offer, what the kernel uses, what VFIO can take. */
-import type { HostFacts } from '../host/facts.ts';
+import type { HostFacts, IommuGroup } from '../host/facts.ts';
 import { all, any, type Check, evidence, from, type Verdict, verdict } from './check.ts';
 import { isVirtual } from './vmx.ts';
 
@@ -86,14 +86,20 @@ function kernel(facts: HostFacts): Verdict {
   return { ...built, evidence: [...built.evidence, ...used.evidence] };
 }
 
+/** `3 DMA-FQ, 1 identity`: how many groups have which default domain. */
+function groupTypes(list: readonly IommuGroup[]): string {
+  const types = new Map<string, number>();
+  for (const { type } of list) types.set(type ?? 'of unknown type', (types.get(type ?? 'of unknown type') ?? 0) + 1);
+  return [...types].map(([type, many]) => `${many} ${type}`).join(', ') || 'empty';
+}
+
 function groups(facts: HostFacts): Verdict {
   const none = 'there are no IOMMU groups';
   return from(
     facts.iommuGroups,
     (list) => (list.length > 0 ? ['yes', count(list.length, 'IOMMU group')] : ['no', none]),
     {
-      show: (list) =>
-        list.map(({ id, type, devices }) => `${id} (${type}): ${devices.join(' ')}`).join(', ') || 'empty',
+      show: groupTypes,
       absent: none,
     },
   );

@@ -1,6 +1,6 @@
 /** What VT-x can do here: the processor, the firmware's lock, the kernel, and use. */
 import type { HostFacts } from '../host/facts.ts';
-import { identify } from '../x86/cpuid.ts';
+import { hasFeature, identify } from '../x86/cpuid.ts';
 import { cpuidMaskOf } from '../x86/cpuid-masks.ts';
 import { hex } from '../x86/vmx-msrs.ts';
 import { all, type Check, evidence, from, type Verdict, verdict } from './check.ts';
@@ -236,21 +236,19 @@ function flexMigration(facts: HostFacts): Verdict {
   return said.state === 'unknown' ? { ...kernelFound, evidence: [...said.evidence, ...kernelFound.evidence] } : said;
 }
 
-/** KVM's word, which is the one that counts for its guests: the parameter, and VMX among its feature MSRs. */
+/** KVM's word is the one that counts for its guests: VMX in the CPUID that it can give them. Else its parameter. */
 function nested(facts: HostFacts): Verdict {
-  const exposed = facts.kvm.value?.featureMsrs;
+  const remedy = 'load kvm_intel with nested=1';
   const parameter = switchedOn(facts, 'nested');
-  if (exposed === undefined) return parameter;
-  return all(
-    parameter,
-    from(
-      exposed,
-      (list) => (list.has(0x480) ? ['yes', 'KVM shows guests VMX MSRs'] : ['no', 'KVM shows guests no VMX MSR']),
-      {
-        show: (list) => [...list.keys()].map(hex).join(' ') || 'none',
-      },
-    ),
+  const given = facts.kvm.value?.supportedCpuid;
+  if (given === undefined) return parameter;
+  const said = from(
+    given,
+    (leaves) =>
+      hasFeature(leaves, 'vmx') ? ['yes', 'KVM gives guests VMX'] : ['no', 'KVM gives guests no VMX', remedy],
+    { show: (leaves) => `vmx = ${hasFeature(leaves, 'vmx') ? 1 : 0}` },
   );
+  return said.state === 'unknown' ? parameter : { ...said, evidence: [...said.evidence, ...parameter.evidence] };
 }
 
 export const vtX: readonly Check[] = [

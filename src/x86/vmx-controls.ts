@@ -90,7 +90,6 @@ export const vmxControls: readonly ControlTable[] = [
       enableUserWaitPause: 26,
       enablePconfig: 27,
       enableEnclvExiting: 28,
-      epcVirtualization: 29,
       busLockDetection: 30,
       instructionTimeout: 31,
     },

@@ -65,7 +65,7 @@ export function host(given: Partial<HostFacts> = {}): HostFacts {
 }
 
 /** A /dev/kvm that answers, with a machine created unless `vm` says otherwise. */
-export function workingKvm(vm: Fact<boolean> = known('KVM_CREATE_VM', true)): Partial<HostFacts> {
+export function workingKvm(vm: Fact<boolean> = known('KVM_CREATE_VM', true), guestEcx = 0): Partial<HostFacts> {
   return {
     kvmNode: known('/dev/kvm', { mode: '0660', uid: 0, gid: 104 }),
     kvmAccess: known('/dev/kvm', true),
@@ -75,6 +75,7 @@ export function workingKvm(vm: Fact<boolean> = known('KVM_CREATE_VM', true)): Pa
       vcpuMmapSize: known('KVM_GET_VCPU_MMAP_SIZE', 12288),
       capabilities: known('KVM_CHECK_EXTENSION', { KVM_CAP_IRQCHIP: 1 }),
       featureMsrs: known('KVM_GET_MSRS', new Map()),
+      supportedCpuid: known('KVM_GET_SUPPORTED_CPUID', intel(guestEcx)),
     }),
   };
 }

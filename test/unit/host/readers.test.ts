@@ -7,6 +7,7 @@ import { parseCpuList, parseRawCpuid, readMsrs } from '../../../src/host/cpus.ts
 import { fact } from '../../../src/host/facts.ts';
 import { readIommuGroups, readVfioNodes, remappedChips } from '../../../src/host/iommu.ts';
 import { parseConfig, parseCpuInfo, readKernelConfig, readModules } from '../../../src/host/kernel.ts';
+import { parseCpuidEntries } from '../../../src/host/kvm.ts';
 
 let folder: string;
 const at = (...parts: string[]) => join(folder, ...parts);
@@ -40,6 +41,15 @@ describe('raw CPUID text', () => {
     const text = 'CPU:\n   0x00000007 0x01: eax=0x00000030 ebx=0x00000000 ecx=0x00000000 edx=0x80000000\n';
     expect(parseRawCpuid(text)).toEqual([{ leaf: 7, subleaf: 1, eax: 0x30, ebx: 0, ecx: 0, edx: 0x8000_0000 }]);
     expect(() => parseRawCpuid('no such thing')).toThrow(/cpuid -r/);
+  });
+});
+
+describe('CPUID entries of KVM', () => {
+  it('are ten words each: leaf, subleaf, flags, EAX to EDX, padding', () => {
+    const words = Uint32Array.of(7, 1, 1, 0x10, 0x20, 0x30, 0x40, 0, 0, 0);
+    expect(parseCpuidEntries(new Uint8Array(words.buffer))).toEqual([
+      { leaf: 7, subleaf: 1, eax: 0x10, ebx: 0x20, ecx: 0x30, edx: 0x40 },
+    ]);
   });
 });
 

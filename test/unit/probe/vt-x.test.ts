@@ -115,6 +115,23 @@ describe('vt-x.usable', () => {
   });
 });
 
+describe('vt-x.nested', () => {
+  it('is what KVM gives guests, with its parameter for the cure', () => {
+    const given = host({ ...workingKvm(known('KVM_CREATE_VM', true), cpuidBit.vmx) });
+    expect(finding(given, 'vt-x.nested').state).toBe('yes');
+    expect(finding(host(workingKvm()), 'vt-x.nested')).toMatchObject({
+      state: 'no',
+      remedy: expect.stringContaining('nested=1'),
+    });
+  });
+
+  it('is the parameter where KVM could not be asked', () => {
+    const state = (nested: string) =>
+      finding(host({ modules: modules({ kvm_intel: { nested } }) }), 'vt-x.nested').state;
+    expect([state('Y'), state('1'), state('N'), state('0')]).toEqual(['yes', 'yes', 'no', 'no']);
+  });
+});
+
 describe('a feature of VMX', () => {
   it('is read from the capability MSRs of every processor', () => {
     const ept = { ...secondary, 1163: mayBe1(1) };
