@@ -49,7 +49,8 @@ function run(flags: ProbeFlags): void {
     flags.json
       ? `${JSON.stringify(document, null, 2)}\n`
       : page(document, {
-          width: Math.min(stdout.columns ?? 80, 120),
+          // A serial console says that it has 0 columns.
+          width: Math.min(stdout.columns || 80, 120),
           colour: stdout.isTTY === true && !process.env.NO_COLOR,
           verbose: flags.verbose === true,
         }),

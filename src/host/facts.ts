@@ -98,6 +98,6 @@ export function unread(source: string, error: unknown): Unread {
   const { code } = error as NodeJS.ErrnoException;
   const message = error instanceof Error ? error.message : String(error);
   // Node ends its messages with the call and its path; the source says both already.
-  const short = message.replace(/, \w+ '.*'$/, '');
+  const short = message.replace(/, \w+ '.*'$/, '').replaceAll(/\s*\n\s*/g, '; ');
   return code === undefined ? { source, error: short } : { source, error: short, code };
 }

@@ -100,3 +100,8 @@ function decided(parts: readonly Verdict[], order: readonly State[]): Verdict {
     deciding.find(({ remedy }) => remedy !== undefined)?.remedy,
   );
 }
+
+/** The same verdict, a yes with one reason for what would take many. */
+export function concluded(said: Verdict, yes: string): Verdict {
+  return said.state === 'yes' ? { ...said, why: yes } : said;
+}

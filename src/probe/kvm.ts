@@ -124,8 +124,11 @@ export const kvm: readonly Check[] = [
     id: 'kvm.usable',
     area: 'kvm',
     title: 'usable now',
-    rule: usable,
-    remedy: { unknown: 'run vtkit probe on the host itself: only its kernel can tell' },
+    rule: (facts) => {
+      const made = usable(facts);
+      const elsewhere = made.state === 'unknown' && facts.source.root !== '/';
+      return elsewhere ? { ...made, remedy: 'run vtkit probe on the host itself: only its kernel can tell' } : made;
+    },
   },
   {
     id: 'kvm.irqchip',

@@ -1,6 +1,6 @@
 /** What VT-d can do here: what chipset and firmware offer, what the kernel uses, what VFIO can take. */
 import type { HostFacts, IommuGroup } from '../host/facts.ts';
-import { all, any, type Check, evidence, from, type Verdict, verdict } from './check.ts';
+import { all, any, type Check, concluded, evidence, from, type Verdict, verdict } from './check.ts';
 import { isVirtual } from './vmx.ts';
 
 const askHost = "ask this virtual machine's host for a virtual IOMMU";
@@ -108,10 +108,14 @@ function groups(facts: HostFacts): Verdict {
 /** In use: a unit and groups. The command line explains a no; alone it proves nothing, for kernels differ in their default. */
 function remapping(facts: HostFacts): Verdict {
   const used = all(units(facts), groups(facts));
+  const proof = [...used.evidence, evidence(facts.cmdline)];
+  if (used.state !== 'no') return { ...used, evidence: proof };
+  const switchedOff = /\bintel_iommu=\S*\boff\b/.test(facts.cmdline.value ?? '');
+  const remedy = switchedOff
+    ? 'take intel_iommu=off off the kernel command line'
+    : 'add intel_iommu=on to the kernel command line';
   const offered = table(facts).state === 'yes' && kernel(facts).state !== 'no';
-  const remedy =
-    used.state === 'no' ? { remedy: offered ? 'add intel_iommu=on to the kernel command line' : null } : {};
-  return { ...used, ...remedy, evidence: [...used.evidence, evidence(facts.cmdline)] };
+  return { ...used, evidence: proof, remedy: offered ? remedy : null };
 }
 
 function interruptRemapping(facts: HostFacts): Verdict {
@@ -205,7 +209,10 @@ export const vtD: readonly Check[] = [
       const remaps = remapping(facts);
       return remaps.state === 'no'
         ? { ...remaps, remedy: table(facts).remedy ?? kernelRemedy(facts) ?? remaps.remedy ?? null }
-        : all(remaps, interruptsSafe(facts), vfio(facts));
+        : concluded(
+            all(remaps, interruptsSafe(facts), vfio(facts)),
+            'DMA and interrupts are remapped, VFIO can take devices',
+          );
     },
   },
 ];

@@ -3,7 +3,7 @@ import type { HostFacts } from '../host/facts.ts';
 import { hasFeature, identify } from '../x86/cpuid.ts';
 import { cpuidMaskOf } from '../x86/cpuid-masks.ts';
 import { hex } from '../x86/vmx-msrs.ts';
-import { all, type Check, evidence, from, type Verdict, verdict } from './check.ts';
+import { all, type Check, concluded, evidence, from, type Verdict, verdict } from './check.ts';
 import { usable } from './kvm.ts';
 import { cpuidFeature, firstLeaves, isVirtual, judgeMsr, mayControl, msrRemedy, vmxField } from './vmx.ts';
 
@@ -278,7 +278,8 @@ export const vtX: readonly Check[] = [
     title: 'usable now',
     rule: (facts) => {
       const vmx = capability(facts);
-      return vmx.state === 'no' ? vmx : all(vmx, firmware(facts), loaded(facts), usable(facts));
+      if (vmx.state === 'no') return vmx;
+      return concluded(all(vmx, firmware(facts), loaded(facts), usable(facts)), 'kvm_intel created a machine');
     },
   },
   ...features.flatMap(checksOf),

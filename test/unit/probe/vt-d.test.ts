@@ -85,6 +85,15 @@ describe('vt-d.kernel and vt-d.remapping', () => {
     expect(finding(host({ ...used, cmdline: known('/proc/cmdline', '') }), 'vt-d.remapping').state).toBe('yes');
   });
 
+  it('advise by the command line what to change in it', () => {
+    const off = host({
+      ...offered,
+      kernelConfig: built('y'),
+      cmdline: known('/proc/cmdline', 'quiet intel_iommu=sm_on,off'),
+    });
+    expect(finding(off, 'vt-d.remapping').remedy).toBe('take intel_iommu=off off the kernel command line');
+  });
+
   it('advise no option to a kernel that lacks the driver', () => {
     const without = host({ ...offered, kernelConfig: built('n') });
     expect(finding(without, 'vt-d.kernel')).toMatchObject({
