@@ -4,8 +4,10 @@ import type { PciFunction } from '../pci/functions.ts';
 import { sriovDrivers } from '../pci/sriov-drivers.ts';
 import { vmdqPools } from '../pci/vmdq-pools.ts';
 import { type Check, evidence, from, type Verdict, verdict } from './check.ts';
+import { isVirtual } from './vmx.ts';
 
 const noBus = 'there is no PCI bus';
+const needsKernel = 'use a kernel with CONFIG_PCI_IOV, as distributions build it';
 
 const physical = (functions: readonly PciFunction[]): PciFunction[] =>
   functions.filter(({ sriov }) => sriov !== null && sriov.total > 0);
@@ -15,11 +17,14 @@ const ids = (functions: readonly PciFunction[]): string =>
 
 /** What the kernel shows; where it may show nothing, what the configuration spaces hold. */
 function capability(facts: HostFacts): Verdict {
+  const remedy = isVirtual(facts)
+    ? "let this virtual machine's host pass a physical function with SR-IOV through to it"
+    : 'use a controller with SR-IOV, and enable SR-IOV in the firmware setup and in the controller';
   const shown = from(
     facts.pci,
     (functions) => {
       const able = physical(functions);
-      if (able.length === 0) return ['no', `none of ${functions.length} PCI functions has SR-IOV`];
+      if (able.length === 0) return ['no', `none of ${functions.length} PCI functions has SR-IOV`, remedy];
       return ['yes', able.map(({ address, sriov }) => `${address} (${sriov?.total} VFs)`).join(', ')];
     },
     { show: ids, absent: noBus },
@@ -38,21 +43,37 @@ function capability(facts: HostFacts): Verdict {
   const { found, unseen } = spaces.value;
   if (found.length > 0) return verdict('yes', `${found.join(', ')} (by configuration space)`, proof);
   if (unseen.length > 0) {
-    const why = `the kernel shows none, and ${unseen.length} configuration spaces could not be read to their end`;
+    const why = `the kernel shows none, and configuration space ends early for ${unseen.join(', ')}`;
     return verdict('unknown', why, proof, 'run as root: others see 64 bytes of a configuration space');
   }
   return { ...shown, evidence: proof };
 }
 
+function kernel(facts: HostFacts): Verdict {
+  const shown = physical(facts.pci.value ?? []);
+  if (shown.length > 0) return verdict('yes', 'sysfs has sriov_totalvfs', [evidence(facts.pci, ids)]);
+  return from(
+    facts.kernelConfig,
+    ({ PCI_IOV }) =>
+      PCI_IOV === 'n'
+        ? ['no', 'the kernel was built without CONFIG_PCI_IOV', needsKernel]
+        : ['yes', 'the kernel was built with CONFIG_PCI_IOV'],
+    { show: ({ PCI_IOV }) => `CONFIG_PCI_IOV=${PCI_IOV}` },
+  );
+}
+
 function usable(facts: HostFacts): Verdict {
   const able = capability(facts);
+  // Whatever the devices could do: a kernel without SR-IOV creates no virtual function.
+  const helpless = able.state === 'unknown' && facts.kernelConfig.value?.PCI_IOV === 'n';
+  if (helpless) return { ...kernel(facts), evidence: [...kernel(facts).evidence, ...able.evidence] };
   if (able.state !== 'yes' || facts.pci.value === undefined) return able;
   return from(
     facts.pci as Fact<readonly PciFunction[]>,
     (functions) => {
       const ports = physical(functions);
       if (ports.length === 0) {
-        return ['no', 'the kernel does not handle SR-IOV', 'use a kernel with CONFIG_PCI_IOV'];
+        return ['no', 'the kernel does not handle SR-IOV', needsKernel];
       }
       const split = ports.filter(({ sriov }) => (sriov?.enabled ?? 0) > 0);
       if (split.length > 0) return ['yes', `${addresses(split)} has virtual functions`];
@@ -83,27 +104,12 @@ export const vtC: readonly Check[] = [
     area: 'vt-c',
     title: 'a device has SR-IOV',
     rule: capability,
-    remedy: { no: 'use a controller with SR-IOV, and enable SR-IOV in the firmware setup and in the controller' },
   },
   {
     id: 'vt-c.sr-iov.kernel',
     area: 'vt-c',
     title: 'kernel supports SR-IOV',
-    rule: (facts) => {
-      const shown = physical(facts.pci.value ?? []);
-      if (shown.length > 0) {
-        return verdict('yes', 'sysfs has sriov_totalvfs', [evidence(facts.pci, ids)]);
-      }
-      return from(
-        facts.kernelConfig,
-        ({ PCI_IOV }) =>
-          PCI_IOV === 'n'
-            ? ['no', 'the kernel was built without CONFIG_PCI_IOV']
-            : ['yes', 'the kernel was built with CONFIG_PCI_IOV'],
-        { show: ({ PCI_IOV }) => `CONFIG_PCI_IOV=${PCI_IOV}` },
-      );
-    },
-    remedy: { no: 'use a kernel with CONFIG_PCI_IOV, as distributions build it' },
+    rule: kernel,
   },
   {
     id: 'vt-c.sr-iov.vfs',

@@ -57,7 +57,13 @@ describe('vt-c.usable', () => {
     expect(state({ ...port, driver: null })).toBe('no');
     expect(finding(host({ ...pci(plain), ...built('y') }), 'vt-c.usable').state).toBe('no');
     const hidden = host({ ...pci(plain), ...built('n'), ...spaces(['0000:02:00.0']) });
-    expect(finding(hidden, 'vt-c.usable')).toMatchObject({ state: 'no', remedy: 'use a kernel with CONFIG_PCI_IOV' });
+    expect(finding(hidden, 'vt-c.usable')).toMatchObject({
+      state: 'no',
+      remedy: expect.stringContaining('CONFIG_PCI_IOV'),
+    });
+    const closed = host({ ...pci(plain), ...built('n'), ...spaces([], ['0000:02:00.0']) });
+    expect(finding(closed, 'vt-c.sr-iov').state).toBe('unknown');
+    expect(finding(closed, 'vt-c.usable').state).toBe('no');
   });
 });
 
