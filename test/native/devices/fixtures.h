@@ -9,7 +9,7 @@
 #include "bus/device.h"
 #include "bus/outbox.h"
 #include "devices/edge-line.h"
-#include "test/native/devices/check.h"
+#include "test/native/check.h"
 
 namespace vtkit::test {
 
