@@ -1,7 +1,6 @@
 /** The same guests on QEMU, on KVM and on the emulated backend: all must print the same. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { requireOrSkip } from '../support/require.ts';
 import { expectedFileOf, expectedOf, guests, softwareKvmFileOf } from './manifest.ts';
@@ -13,13 +12,6 @@ import { runOnVtkit } from './vtkit.ts';
 const finished = 1;
 
 const nasmInstalled = spawnSync('nasm', ['-v']).status === 0;
-if (nasmInstalled) {
-  const { status, stderr } = spawnSync(fileURLToPath(new URL('../../scripts/build-guests', import.meta.url)), {
-    encoding: 'utf8',
-  });
-  if (status !== 0) throw new Error(`scripts/build-guests failed:\n${stderr}`);
-}
-
 beforeEach((context) => {
   if (!nasmInstalled) context.skip('nasm is not installed, so there are no guests to run');
 });
