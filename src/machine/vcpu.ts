@@ -21,8 +21,11 @@ import { VcpuState } from './vcpu-state.ts';
 
 /** How long JavaScript polls for the next exit before it goes back to the event loop. */
 const spinMs = 0.1;
+/** How long runSync polls before it sleeps: longer than a sleeping thread takes to wake, or both would sleep at every exit. */
+const syncSpinMs = 0.5;
 /** How often runSync looks whether something waits on the event loop. */
 const lookMs = 5;
+const exitsPerLook = 16;
 /** How long exits that mapped ranges answer may follow each other before other events get their turn. */
 const turnMs = 5;
 const defaultBudgetMs = 10;
@@ -158,11 +161,13 @@ export class Vcpu extends VcpuState {
     try {
       const now = performance.now();
       const clock = { end: now + maxMs, look: now + lookMs };
+      let exits = 0;
       for (;;) {
         const exit = this.#awaitExit(clock);
         if (!isAnswerable(exit) || handler(exit) === 'leave') return exit;
         if (this.#unanswered) throw new UsageError(`the handler did not answer the ${exit.kind} exit`);
-        this.#watch(clock);
+        // The clock costs more than the rest of an exit's way through JavaScript.
+        if (++exits % exitsPerLook === 0) this.#watch(clock);
         this.#resume(command.run);
       }
     } finally {
@@ -254,7 +259,7 @@ export class Vcpu extends VcpuState {
   /** Polls for an exit to hand out, while mapped ranges answer others. Undefined: nothing yet, go to sleep. */
   #poll(): Exit | undefined {
     const turnEnd = performance.now() + turnMs;
-    while (this.#awaitPhase(performance.now() + spinMs)) {
+    while (this.#awaitPhase(spinMs)) {
       const exit = this.#take();
       if (exit !== undefined) {
         this.#end();
@@ -265,10 +270,13 @@ export class Vcpu extends VcpuState {
     return undefined;
   }
 
-  #awaitPhase(deadline: number): boolean {
-    for (;;) {
-      for (let i = 0; i < 200; i++) if (this.#cell.phase !== phase.running) return true;
-      if (performance.now() >= deadline) return false;
+  /** Polls until the vCPU exits or stops, for so long; the clock is looked at only when the first polls were in vain. */
+  #awaitPhase(milliseconds: number): boolean {
+    for (let deadline = 0; ; ) {
+      for (let i = 0; i < 500; i++) if (this.#cell.phase !== phase.running) return true;
+      const now = performance.now();
+      if (deadline === 0) deadline = now + milliseconds;
+      else if (now >= deadline) return false;
     }
   }
 
@@ -349,7 +357,7 @@ export class Vcpu extends VcpuState {
   /** Waits for the next exit within a runSync; asks the vCPU to stop when the time is over. */
   #awaitExit(clock: Budget): Exit {
     for (;;) {
-      while (!this.#awaitPhase(performance.now() + spinMs)) {
+      while (!this.#awaitPhase(syncSpinMs)) {
         this.#around.drain();
         this.#watch(clock);
         // After the spin JavaScript sleeps in slices, short enough for worker.terminate() and the budget.
@@ -378,7 +386,7 @@ export class Vcpu extends VcpuState {
   }
 
   #waitStopped(): void {
-    while (!this.#awaitPhase(performance.now() + spinMs)) {
+    while (!this.#awaitPhase(spinMs)) {
       this.#around.drain();
       this.#around.native.waitForExit(this.index, 2);
     }
