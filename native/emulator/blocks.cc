@@ -12,6 +12,7 @@ namespace vtkit::emulator {
 namespace {
 
 constexpr uint64_t kPageMask = 0xfff;
+constexpr unsigned kMaxOps = 64;
 
 uint64_t keyOf(const Cpu& cpu, uint64_t physical) { return physical | uint64_t{cpu.codeBits} << 56; }
 unsigned cacheSlot(uint64_t physical, unsigned slots) {
@@ -98,8 +99,6 @@ std::unique_ptr<Block> Blocks::decode(Cpu& cpu, uint64_t linear, uint64_t physic
   const auto start = static_cast<unsigned>(linear & kPageMask);
   unsigned at = start;
   bool ends = false, stops = false;
-  Result flags = Result::unknown;
-  unsigned flagBytes = 0;
   while (!ends && !stops && at < 0x1000 && block->ops.size() < most) {
     const bool first = block->ops.empty();
     MicroOp op;
@@ -134,13 +133,6 @@ std::unique_ptr<Block> Blocks::decode(Cpu& cpu, uint64_t linear, uint64_t physic
     stops = (row->flags & kEnds) != 0;
     // RIP stands at the start of the block, but for handlers that end it.
     if (op.base == kRip && !ends) op.displacement += op.end;
-    if ((row->flags & kOnCondition) != 0) {
-      if (const Handler better = conditionalJump(op.opcode & 15, flags, flagBytes, op.operandBytes)) op.run = better;
-    }
-    if (row->handlers->result != Result::kept) {
-      flags = row->handlers->result;
-      flagBytes = op.operandBytes;
-    }
     block->ops.push_back(op);
   }
   block->bytes = at - start;

@@ -75,13 +75,6 @@ struct Fault {
   uint32_t error = 0;
 };
 
-/** What led to a shutdown: the faults in the order in which they came, and where the first was raised. */
-struct Crash {
-  unsigned count = 0;
-  Fault faults[3];
-  uint64_t rip = 0;
-};
-
 struct TlbEntry {
   // Page number << 12 | 1 for user accesses; all ones matches nothing.
   uint64_t readTag, writeTag, executeTag;
@@ -151,9 +144,8 @@ struct Cpu {
   std::vector<CpuidRow>* cpuid;
   bool closing;   // the platform gave up: leave at once
   bool shutdown;  // triple fault
-  Crash crash;
-  bool halted;   // HLT was executed
-  bool unknown;  // an instruction that is not known yet
+  bool halted;    // HLT was executed
+  bool unknown;   // an instruction that is not known yet
   bool nmiMasked;
   int queuedVector;  // an interrupt injected past any controller, or -1
   std::atomic<uint32_t> attention;

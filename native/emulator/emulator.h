@@ -41,11 +41,6 @@ class Emulator {
   void setEvents(const vcpu::Events& events);
 
   bool interrupt(uint8_t vector);
-  /** run() stops as by attention(kStop) once so many instructions are retired in all. */
-  void setLimit(uint64_t instructions) {
-    limit_ = instructions;
-    cpu_->deadline.store(0);
-  }
   uint64_t instructionsRetired() const { return cpu_->instructions; }
   void setSingleStep(bool on) { cpu_->singleStep = on; }
 
@@ -54,9 +49,6 @@ class Emulator {
   /** During a call of the platform: the address behind the instruction that makes it. */
   uint64_t rip() const { return nextRip(*cpu_); }
   std::vector<CpuidRow>& cpuid() { return cpuid_; }
-
-  /** After Stop::shutdown. */
-  const Crash& crash() const { return cpu_->crash; }
 
   /** The instruction that is not known: its linear address, and how many bytes of it could be read. */
   unsigned unknownBytes(uint8_t* to, unsigned most, uint64_t& linear);
@@ -72,7 +64,6 @@ class Emulator {
   Blocks blocks_;
   std::vector<CpuidRow> cpuid_;
   uint64_t seenChanges_ = 0;
-  uint64_t limit_ = ~uint64_t{0};
 };
 
 }  // namespace vtkit::emulator

@@ -1,6 +1,4 @@
 // Control transfer, interrupts from software, HLT and the interrupt flag (SDM Vol. 1, 7.3.8, 6.4, 6.5).
-#include <utility>
-
 #include "emulator/families.h"
 #include "emulator/system.h"
 
@@ -26,67 +24,6 @@ bool jcc(Cpu& cpu, const MicroOp& op) {
   return !condition(cpu, op.opcode & 15) || jumpTo<T>(cpu, cpu.rip() + op.immediate);
 }
 VTKIT_SIZED(jcc);
-
-/** A condition of flags that came from a comparison of a and b, or from a logical result a (SDM Vol. 1, appendix B). */
-template <Result Flags, unsigned Code, typename C>
-bool holds(C a, C b) {
-  using Signed = std::make_signed_t<C>;
-  constexpr bool compared = Flags == Result::compared;
-  const C result = compared ? static_cast<C>(a - b) : a;
-  const bool negative = static_cast<Signed>(result) < 0;
-  switch (Code >> 1) {
-    case 0:
-      return compared && static_cast<Signed>((a ^ b) & (a ^ result)) < 0;
-    case 1:
-      return compared && a < b;
-    case 2:
-      return compared ? a == b : a == 0;
-    case 3:
-      return compared ? a <= b : a == 0;
-    case 4:
-      return negative;
-    case 5:
-      return parityOf(result);
-    case 6:
-      return compared ? static_cast<Signed>(a) < static_cast<Signed>(b) : negative;
-    default:
-      return compared ? static_cast<Signed>(a) <= static_cast<Signed>(b) : static_cast<Signed>(a) <= 0;
-  }
-}
-
-template <Result Flags, unsigned Code, typename C, typename T>
-bool jccAfter(Cpu& cpu, const MicroOp& op) {
-  const C a = static_cast<C>(Flags == Result::compared ? cpu.lazy.a : cpu.lazy.result);
-  const bool taken = holds<Flags, Code & 14, C>(a, static_cast<C>(cpu.lazy.b)) != ((Code & 1) != 0);
-  return !taken || jumpTo<T>(cpu, cpu.rip() + op.immediate);
-}
-
-template <Result Flags, typename C, typename T>
-struct Jumps {
-  Handler by[16];
-};
-template <Result Flags, typename C, typename T, unsigned... Codes>
-constexpr Jumps<Flags, C, T> jumpsOf(std::integer_sequence<unsigned, Codes...>) {
-  return {{branching<jccAfter<Flags, Codes, C, T>>...}};
-}
-template <Result Flags, typename C, typename T>
-Handler jumpAfter(unsigned code) {
-  static constexpr auto kJumps = jumpsOf<Flags, C, T>(std::make_integer_sequence<unsigned, 16>());
-  return kJumps.by[code];
-}
-template <Result Flags, typename T>
-Handler jumpAfterBytes(unsigned code, unsigned bytes) {
-  switch (bytes) {
-    case 1:
-      return jumpAfter<Flags, uint8_t, T>(code);
-    case 2:
-      return jumpAfter<Flags, uint16_t, T>(code);
-    case 4:
-      return jumpAfter<Flags, uint32_t, T>(code);
-    default:
-      return jumpAfter<Flags, uint64_t, T>(code);
-  }
-}
 template <typename T>
 bool jmpRel(Cpu& cpu, const MicroOp& op) {
   return jumpTo<T>(cpu, cpu.rip() + op.immediate);
@@ -252,21 +189,6 @@ bool sti(Cpu& cpu, const MicroOp&) {
 bool ud2(Cpu& cpu, const MicroOp&) { return raise(cpu, kUd); }
 
 }  // namespace
-
-Handler conditionalJump(unsigned code, Result flags, unsigned bytes, unsigned operandBytes) {
-  if (operandBytes == 2) return nullptr;
-  const bool wide = operandBytes == 8;
-  switch (flags) {
-    case Result::compared:
-      return wide ? jumpAfterBytes<Result::compared, uint64_t>(code, bytes)
-                  : jumpAfterBytes<Result::compared, uint32_t>(code, bytes);
-    case Result::logical:
-      return wide ? jumpAfterBytes<Result::logical, uint64_t>(code, bytes)
-                  : jumpAfterBytes<Result::logical, uint32_t>(code, bytes);
-    default:
-      return nullptr;
-  }
-}
 
 const Handlers kJcc = kBranching<jccFamily>, kJmpRel = kBranching<jmpRelFamily>, kJmpRm = kWandering<JmpRm>,
                kCallRel = kBranching<callRelFamily>, kCallRm = kWandering<CallRm>, kRet = kWandering<retFamily>,

@@ -369,27 +369,23 @@ bool cmc(Cpu& cpu, const MicroOp&) {
 
 }  // namespace
 
-const Handlers kMovRmReg = kFamily<MovRmReg, Result::kept>, kMovRegRm = kFamily<MovRegRm, Result::kept>,
-               kMovRmImm = kFamily<MovRmImm, Result::kept>, kMovAccMoffs = kReaching<MovAccMoffs>,
-               kMovMoffsAcc = kReaching<MovMoffsAcc>, kLea = kFamily<Lea, Result::kept>, kXchgRm = kFamily<XchgRm>,
-               kXchgAcc = kFamily<XchgAcc>, kBswap = kFamily<bswapFamily>,
-               kMovzx8 = kFamily<Extend<uint8_t, false>::Form, Result::kept>,
-               kMovzx16 = kFamily<Extend<uint16_t, false>::Form, Result::kept>,
-               kMovsx8 = kFamily<Extend<uint8_t, true>::Form, Result::kept>,
-               kMovsx16 = kFamily<Extend<uint16_t, true>::Form, Result::kept>,
-               kMovsxd = kFamily<Extend<uint32_t, true>::Form, Result::kept>, kCbw = kFamily<cbwFamily>,
-               kCwd = kFamily<cwdFamily>, kCmov = kFamily<Cmov>, kSetcc = kFamily<Setcc>, kXlat = kPlain<xlat>,
+const Handlers kMovRmReg = kFamily<MovRmReg>, kMovRegRm = kFamily<MovRegRm>, kMovRmImm = kFamily<MovRmImm>,
+               kMovAccMoffs = kReaching<MovAccMoffs>, kMovMoffsAcc = kReaching<MovMoffsAcc>, kLea = kFamily<Lea>,
+               kXchgRm = kFamily<XchgRm>, kXchgAcc = kFamily<XchgAcc>, kBswap = kFamily<bswapFamily>,
+               kMovzx8 = kFamily<Extend<uint8_t, false>::Form>, kMovzx16 = kFamily<Extend<uint16_t, false>::Form>,
+               kMovsx8 = kFamily<Extend<uint8_t, true>::Form>, kMovsx16 = kFamily<Extend<uint16_t, true>::Form>,
+               kMovsxd = kFamily<Extend<uint32_t, true>::Form>, kCbw = kFamily<cbwFamily>, kCwd = kFamily<cwdFamily>,
+               kCmov = kFamily<Cmov>, kSetcc = kFamily<Setcc>, kXlat = kPlain<xlat>,
                kMovSegment = kReaching<MovSegment>, kStoreSegment = kReaching<StoreSegment>,
                kLes = kReaching<LoadFar<ES>::Form>, kLds = kReaching<LoadFar<DS>::Form>,
                kLss = kReaching<LoadFar<SS>::Form>, kLfs = kReaching<LoadFar<FS>::Form>,
-               kLgs = kReaching<LoadFar<GS>::Form>, kNop = kPlain<nop>,
-               kPushReg = kReaching<pushRegFamily, Result::kept>, kPopReg = kReaching<popRegFamily, Result::kept>,
-               kPushRm = kReaching<PushRm>, kPopRm = kReaching<PopRm>, kPushImm = kReaching<pushImmFamily>,
-               kPushSegment = kReaching<pushSegmentFamily>, kPopSegment = kReaching<popSegmentFamily>,
-               kPusha = kReaching<pushaFamily>, kPopa = kReaching<popaFamily>, kPushf = kReaching<pushfFamily>,
-               kPopf = kReaching<popfFamily>, kEnter = kReaching<enterFamily>, kLeave = kReaching<leaveFamily>,
-               kLahf = kPlain<lahf>, kSahf = kPlain<sahf>, kClc = kPlain<assign<kCf, 0>>,
-               kStc = kPlain<assign<kCf, kCf>>, kCmc = kPlain<cmc>, kCld = kPlain<assign<kDf, 0>>,
-               kStd = kPlain<assign<kDf, kDf>>, kMovnti = kFamily<Movnti>;
+               kLgs = kReaching<LoadFar<GS>::Form>, kNop = kPlain<nop>, kPushReg = kReaching<pushRegFamily>,
+               kPopReg = kReaching<popRegFamily>, kPushRm = kReaching<PushRm>, kPopRm = kReaching<PopRm>,
+               kPushImm = kReaching<pushImmFamily>, kPushSegment = kReaching<pushSegmentFamily>,
+               kPopSegment = kReaching<popSegmentFamily>, kPusha = kReaching<pushaFamily>,
+               kPopa = kReaching<popaFamily>, kPushf = kReaching<pushfFamily>, kPopf = kReaching<popfFamily>,
+               kEnter = kReaching<enterFamily>, kLeave = kReaching<leaveFamily>, kLahf = kPlain<lahf>,
+               kSahf = kPlain<sahf>, kClc = kPlain<assign<kCf, 0>>, kStc = kPlain<assign<kCf, kCf>>, kCmc = kPlain<cmc>,
+               kCld = kPlain<assign<kDf, 0>>, kStd = kPlain<assign<kDf, kDf>>, kMovnti = kFamily<Movnti>;
 
 }  // namespace vtkit::emulator

@@ -34,16 +34,15 @@ enum OpcodeFlags : uint32_t {
   kDef64 = 1u << 11,  // 64-bit operands by default in 64-bit mode
   kNo64 = 1u << 12,   // #UD in 64-bit mode
   kOnly64 = 1u << 13,
-  kLock = 1u << 14,         // may be locked, with a memory destination
-  kEnds = 1u << 15,         // ends its block: RIP, mode or mappings change, or interrupts open
-  kMemOnly = 1u << 16,      // #UD with a register
-  kRegOnly = 1u << 17,      // #UD with memory
-  kInvalid = 1u << 18,      // #UD by the manual
-  kImm8Extra = 1u << 19,    // a second immediate byte (ENTER)
-  kForce32 = 1u << 20,      // no 16-bit form (moves of control registers: 32 or 64 bits)
-  kByteRm = 1u << 21,       // the operand of ModRM.rm is a byte, whatever the operand size
-  kRepeats = 1u << 22,      // a string instruction: REP chooses its second form
-  kOnCondition = 1u << 23,  // Jcc: its handler depends on what set the flags
+  kLock = 1u << 14,       // may be locked, with a memory destination
+  kEnds = 1u << 15,       // ends its block: RIP, mode or mappings change, or interrupts open
+  kMemOnly = 1u << 16,    // #UD with a register
+  kRegOnly = 1u << 17,    // #UD with memory
+  kInvalid = 1u << 18,    // #UD by the manual
+  kImm8Extra = 1u << 19,  // a second immediate byte (ENTER)
+  kForce32 = 1u << 20,    // no 16-bit form (moves of control registers: 32 or 64 bits)
+  kByteRm = 1u << 21,     // the operand of ModRM.rm is a byte, whatever the operand size
+  kRepeats = 1u << 22,    // a string instruction: REP chooses its second form
 };
 
 struct Opcode {
@@ -51,9 +50,6 @@ struct Opcode {
   uint32_t flags = 0;
   const Handlers* handlers = nullptr;
 };
-
-/** The handler of a Jcc, for flags that an operation on `bytes` bytes left behind; null if none is better. */
-Handler conditionalJump(unsigned code, Result flags, unsigned bytes, unsigned operandBytes);
 
 /** Which of its two forms a decoded instruction has. */
 inline unsigned formOf(const Opcode& row, const MicroOp& op) {
@@ -75,9 +71,8 @@ const Opcode& opcodeOf(unsigned map, uint8_t opcode, unsigned reg, bool code64);
 template <template <typename, bool> class Family, Result After = Result::unknown>
 inline constexpr Handlers kFamily = {{VTKIT_FORM(simple, false), VTKIT_FORM(reaching, true)}, {false, false}, After};
 /** Both forms reach further: stack, segments, modes. */
-template <template <typename, bool> class Family, Result After = Result::unknown>
-inline constexpr Handlers kReaching = {
-    {VTKIT_FORM(reaching, false), VTKIT_FORM(reaching, true)}, {false, false}, After};
+template <template <typename, bool> class Family>
+inline constexpr Handlers kReaching = {{VTKIT_FORM(reaching, false), VTKIT_FORM(reaching, true)}, {false, false}};
 template <template <typename, bool> class Family>
 inline constexpr Handlers kEnding = {{VTKIT_FORM(ending, false), VTKIT_FORM(ending, true)}, {true, true}};
 template <template <typename, bool> class Family>

@@ -501,10 +501,7 @@ Class classOf(uint8_t vector) {
 
 void deliverFault(Cpu& cpu) {
   Fault current = cpu.fault;
-  cpu.crash = Crash();
-  cpu.crash.rip = cpu.rip();
   for (;;) {
-    if (cpu.crash.count < 3) cpu.crash.faults[cpu.crash.count++] = current;
     cpu.fault.pending = false;
     // Faults return to their instruction with RF set, so that an instruction breakpoint does not hit again.
     const bool faultClass = current.vector != kDb && current.vector != kBp && current.vector != kOfTrap;
@@ -515,7 +512,6 @@ void deliverFault(Cpu& cpu) {
     if (cpu.closing || cpu.unknown) return;
     const Fault second = cpu.fault;
     if (current.vector == kDf8) {
-      if (cpu.crash.count < 3) cpu.crash.faults[cpu.crash.count++] = second;
       cpu.fault.pending = false;
       cpu.shutdown = true;
       return;
