@@ -29,6 +29,9 @@ class Reader {
     const unsigned shift = 64 - 8 * count;
     return static_cast<int64_t>(unsignedBytes(count) << shift) >> shift;
   }
+  /** The next byte if there is one, for an instruction that may well end before it. */
+  uint8_t glance() const { return position_ < available_ ? bytes_[position_] : 0; }
+  bool atEnd() const { return position_ >= available_; }
   unsigned position() const { return position_; }
   bool isShort() const { return short_; }
 
@@ -170,9 +173,9 @@ opcode:
     map = 1;
     opcode = reader.byte();
   }
-  const unsigned nextReg = reader.peek() >> 3 & 7;
+  const unsigned nextReg = reader.glance() >> 3 & 7;
   const Opcode& row = opcodeOf(map, opcode, nextReg, code64);
-  if (reader.position() > available || (reader.isShort() && (row.flags & kModRm) != 0)) return ended();
+  if (reader.isShort() || (reader.atEnd() && (row.flags & kModRm) != 0)) return ended();
   // VEX and EVEX stand where LES, LDS and BOUND do: in 64-bit mode always, else where ModRM names a register. CPUID
   // announces nothing that they encode.
   const bool vex = map == 0 && (opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62);

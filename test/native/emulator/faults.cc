@@ -153,6 +153,31 @@ TEST("a write of a read-only page, with CR0.WP, changes nothing") {
   }
 }
 
+TEST("an instruction that ends its page does not reach for the next one") {
+  for (const std::string& code : {BYTES("\xf4"), BYTES("\x90\xf4"), BYTES("\x01\xd8\xf4"),
+                                  BYTES("\x48\x8d\x04\x12\xf4"), BYTES("\x0f\x31\xf4"), BYTES("\x0f\xa2\xf4")}) {
+    Guest guest(64);
+    mapSmallPages(guest);
+    guest.write(kMissing - code.size(), code);
+    guest.regs.rip = kMissing - code.size();
+    CHECK_EQUAL(static_cast<int>(guest.run()), static_cast<int>(Emulator::Stop::halted));
+    CHECK_EQUAL(guest.regs.rip, kMissing);
+  }
+  // One that goes on there faults, at its own address.
+  Guest guest(64);
+  mapSmallPages(guest);
+  guest.put<uint8_t>(kMissing - 3, 0x90);
+  guest.put<uint8_t>(kMissing - 1, 0x01);
+  guest.put<uint8_t>(kMissing - 2, 0x90);
+  guest.regs.rip = kMissing - 3;
+  CHECK_EQUAL(static_cast<int>(guest.run()), static_cast<int>(Emulator::Stop::shutdown));
+  CHECK_EQUAL(guest.processor->crash().rip, kMissing - 1);
+  CHECK_EQUAL(guest.processor->crash().faults[0].vector, 14);
+  vcpu::Sregs sregs;
+  guest.processor->getSregs(sregs);
+  CHECK_EQUAL(sregs.cr2, kMissing);
+}
+
 TEST("a push, a call and ENTER that cannot write leave RSP alone") {
   for (const std::string& code : {BYTES("\x50"), BYTES("\xe8\x10\x00\x00\x00"), BYTES("\xc8\x10\x00\x02"),
                                   BYTES("\x9c"), BYTES("\x6a\x01"), BYTES("\xff\xd0")}) {

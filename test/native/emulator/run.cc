@@ -1,0 +1,254 @@
+// What run() returns for, what it does between two instructions, and what it asks of the platform.
+#include "test/native/emulator/guest.h"
+
+using namespace vtkit;
+using namespace vtkit::test;
+
+namespace {
+
+using Stop = Emulator::Stop;
+int number(Stop stop) { return static_cast<int>(stop); }
+#define BYTES(TEXT) std::string(TEXT, sizeof(TEXT) - 1)
+
+constexpr uint16_t kHandler = 0x3000;
+
+/** A real-mode guest whose vectors all point to one handler: inc bx; iret. */
+struct RealGuest : Guest {
+  RealGuest() : Guest(16) {
+    for (unsigned vector = 0; vector < 256; vector++) put<uint32_t>(vector * 4, kHandler);
+    write(kHandler, "\x43\xcf");
+    vcpu::Sregs sregs;
+    processor->getSregs(sregs);
+    sregs.idt.limit = 0x3ff;
+    processor->setSregs(sregs);
+  }
+};
+
+}  // namespace
+
+TEST("HLT stops behind itself, and running again goes on there") {
+  Guest guest(32);
+  guest.write(Guest::kCode, "\x40\xf4\x40\xf4");  // inc eax; hlt; inc eax; hlt
+  CHECK_EQUAL(number(guest.run()), number(Stop::halted));
+  CHECK_EQUAL(guest.regs.rip, Guest::kCode + 2);
+  CHECK_EQUAL(number(guest.run()), number(Stop::halted));
+  CHECK_EQUAL(guest.regs.rax, 2u);
+  CHECK_EQUAL(guest.processor->instructionsRetired(), 4u);
+}
+
+TEST("an asserted interrupt is taken in a loop that never leaves its block") {
+  RealGuest guest;
+  guest.write(Guest::kCode, "\x85\xdb\x74\xfc\xf4");  // again: test bx, bx; jz again; hlt
+  guest.regs.rflags = 0x202;
+  guest.platform.asserted = 0x21;
+  guest.processor->attention(emulator::kInterrupt);
+  CHECK_EQUAL(number(guest.run()), number(Stop::halted));
+  CHECK_EQUAL(guest.regs.rbx, 1u);
+  CHECK_EQUAL(guest.platform.asserted, -1);
+}
+
+TEST("an interrupt waits while IF is clear, and through the instruction behind STI") {
+  RealGuest guest;
+  // nop; nop; sti; mov cx, bx; mov dx, bx; hlt
+  guest.write(Guest::kCode, "\x90\x90\xfb\x89\xd9\x89\xda\xf4");
+  guest.platform.asserted = 0x21;
+  guest.processor->attention(emulator::kInterrupt);
+  CHECK_EQUAL(number(guest.run()), number(Stop::halted));
+  CHECK_EQUAL(guest.regs.rcx, 0u);
+  CHECK_EQUAL(guest.regs.rdx, 1u);
+}
+
+TEST("an interrupt waits through the instruction behind MOV SS") {
+  RealGuest guest;
+  guest.regs.rflags = 0x202;
+  // mov ss, ax; mov cx, bx; mov dx, bx; hlt: asserted by a port write right before it
+  guest.write(Guest::kCode, "\x8e\xd0\x89\xd9\x89\xda\xf4");
+  guest.processor->setRegs(guest.regs);
+  guest.processor->setSingleStep(true);
+  CHECK_EQUAL(number(guest.processor->run()), number(Stop::stepped));
+  guest.processor->setSingleStep(false);
+  guest.platform.asserted = 0x21;
+  guest.processor->attention(emulator::kInterrupt);
+  CHECK_EQUAL(number(guest.processor->run()), number(Stop::halted));
+  guest.processor->getRegs(guest.regs);
+  CHECK_EQUAL(guest.regs.rcx, 0u);
+  CHECK_EQUAL(guest.regs.rdx, 1u);
+}
+
+TEST("an interrupt from outside any controller is taken once, when IF allows it") {
+  RealGuest guest;
+  CHECK_EQUAL(guest.processor->interrupt(0x40), true);
+  CHECK_EQUAL(guest.processor->interrupt(0x41), false);  // one at a time
+  guest.write(Guest::kCode, "\x90\xfb\x90\x90\xf4");
+  CHECK_EQUAL(number(guest.run()), number(Stop::halted));
+  CHECK_EQUAL(guest.regs.rbx, 1u);
+}
+
+TEST("an NMI is taken whatever IF says, and not again before IRET") {
+  RealGuest guest;
+  guest.write(kHandler, "\x43\xf4\xcf");  // inc bx; hlt; iret
+  guest.write(Guest::kCode, "\x90\x90\xf4");
+  guest.processor->attention(emulator::kNmi);
+  CHECK_EQUAL(number(guest.run()), number(Stop::halted));
+  CHECK_EQUAL(guest.regs.rip, kHandler + 2u);
+  guest.processor->attention(emulator::kNmi);
+  CHECK_EQUAL(number(guest.run()), number(Stop::halted));  // IRET lets the second one in
+  CHECK_EQUAL(guest.regs.rip, kHandler + 2u);
+  CHECK_EQUAL(guest.regs.rbx, 2u);
+}
+
+TEST("the trap flag stops behind each instruction that is executed with it") {
+  RealGuest guest;
+  guest.write(Guest::kCode, "\x90\x90\x90\xf4");
+  guest.regs.rflags = 0x102;
+  guest.put<uint32_t>(4, kHandler);
+  CHECK_EQUAL(number(guest.run()), number(Stop::halted));
+  CHECK_EQUAL(guest.regs.rbx, 3u);  // not behind HLT, which waits
+}
+
+TEST("single steps do not touch the guest's own trap flag") {
+  Guest guest(32);
+  guest.write(Guest::kCode, "\x9c\x58\xf4");  // pushfd; pop eax; hlt
+  guest.processor->setRegs(guest.regs);
+  guest.processor->setSingleStep(true);
+  for (unsigned i = 0; i < 2; i++) CHECK_EQUAL(number(guest.processor->run()), number(Stop::stepped));
+  CHECK_EQUAL(number(guest.processor->run()), number(Stop::halted));
+  guest.processor->getRegs(guest.regs);
+  CHECK_EQUAL(guest.regs.rax, 2u);
+}
+
+TEST("an instruction that is not known stops at itself, with its bytes") {
+  Guest guest(64);
+  guest.write(Guest::kCode, "\x90\x0f\x38\x00\xc1");
+  guest.write(Guest::kCode + 1, BYTES("\x0f\x38\x00\xc1"));  // pshufb mm0, mm1
+  CHECK_EQUAL(number(guest.run()), number(Stop::unknownInstruction));
+  CHECK_EQUAL(guest.regs.rip, Guest::kCode + 1);
+  uint8_t bytes[15];
+  uint64_t linear;
+  CHECK_EQUAL(guest.processor->unknownBytes(bytes, 15, linear), 15u);
+  CHECK_EQUAL(linear, Guest::kCode + 1);
+  CHECK_EQUAL(bytes[1], 0x38);
+}
+
+TEST("a triple fault leaves its chain on record") {
+  Guest guest(32);
+  guest.run("\x90\x0f\x0b");  // nop; ud2
+  const emulator::Crash& crash = guest.processor->crash();
+  CHECK_EQUAL(crash.rip, Guest::kCode + 1);
+  CHECK_EQUAL(crash.count, 3u);
+  CHECK_EQUAL(crash.faults[0].vector, 6);
+  CHECK_EQUAL(crash.faults[1].vector, 13);
+  CHECK_EQUAL(crash.faults[2].vector, 8);
+}
+
+TEST("a port access reaches the platform with its size, once") {
+  Guest guest(32);
+  guest.regs.rdx = 0x3f8;
+  guest.regs.rax = 0x11223344;
+  guest.run("\xee\x66\xef\xef\xec");  // out dx, al; out dx, ax; out dx, eax; in al, dx
+  CHECK_EQUAL(guest.platform.writes.size(), 3u);
+  CHECK_EQUAL(guest.platform.writes[0].value, 0x44u);
+  CHECK_EQUAL(guest.platform.writes[1].value, 0x3344u);
+  CHECK_EQUAL(guest.platform.writes[2].value, 0x11223344u);
+  CHECK_EQUAL(guest.platform.reads.size(), 1u);
+  CHECK_EQUAL(guest.regs.rax, 0x1122335au);
+}
+
+TEST("repeated port I/O moves every item, in pages' worth at most") {
+  Guest guest(32);
+  guest.regs.rdx = 0x1f0;
+  guest.regs.rcx = 3000;
+  guest.regs.rdi = Guest::kData;
+  guest.run("\xf3\x66\x6d");  // rep insw
+  unsigned items = 0, most = 0;
+  for (const PortAccess& access : guest.platform.reads) {
+    items += access.count;
+    most = std::max(most, access.size * access.count);
+  }
+  CHECK_EQUAL(items, 3000u);
+  CHECK_EQUAL(most <= 4096, true);
+  CHECK_EQUAL(guest.platform.reads.size() < 10, true);
+  CHECK_EQUAL(guest.regs.rdi, Guest::kData + 6000);
+  CHECK_EQUAL(guest.get<uint16_t>(Guest::kData + 5998), 0x5a5au);
+  CHECK_EQUAL(guest.get<uint16_t>(Guest::kData + 6000), 0u);
+}
+
+TEST("an access where no memory is goes to the platform, in parts that do not cross a page") {
+  Guest guest(64);
+  guest.put<uint64_t>(Guest::kTables + 0x2010, 0x40000087);  // 4 MiB: to 1 GiB
+  guest.regs.rdi = 0x400ffe;
+  guest.regs.rax = 0x0807060504030201;
+  guest.run("\x48\x89\x07");
+  CHECK_EQUAL(guest.platform.mmio.size(), 2u);
+  CHECK_EQUAL(guest.platform.mmio[0].address, 0x40000ffeu);
+  CHECK_EQUAL(guest.platform.mmio[0].size, 2u);
+  CHECK_EQUAL(guest.platform.mmio[1].address, 0x40001000u);
+  CHECK_EQUAL(guest.platform.mmio[1].size, 6u);
+  CHECK_EQUAL(guest.platform.mmio[1].value, 0x080706050403u);
+}
+
+TEST("a write to read-only memory goes to the platform and leaves the memory alone") {
+  Guest guest(32);
+  alignas(4096) static uint8_t rom[4096] = {0x77};
+  guest.memory.addSlot(1, 0x800000, sizeof(rom), rom, true, false);
+  guest.regs.rdi = 0x800000;
+  guest.run("\x8a\x07\xc6\x07\x12");  // mov al, [edi]; mov byte [edi], 0x12
+  CHECK_EQUAL(guest.regs.rax, 0x77u);
+  CHECK_EQUAL(rom[0], 0x77);
+  CHECK_EQUAL(guest.platform.mmio.size(), 1u);
+}
+
+TEST("a write marks its page dirty, though many others went before") {
+  Guest guest(32);
+  alignas(4096) static uint8_t logged[8192];
+  guest.memory.addSlot(1, 0x800000, sizeof(logged), logged, false, true);
+  const memory::Slot* slot = guest.memory.find(0x800000);
+  guest.regs.rdi = 0x800ff0;
+  guest.regs.rcx = 3;
+  const std::string loop("\x89\x07\x89\x07\xf4");
+  guest.write(Guest::kCode, loop);
+  guest.run();
+  CHECK_EQUAL(slot->dirty[0].exchange(0), 1u);
+  guest.regs.rip = Guest::kCode;
+  guest.run();
+  CHECK_EQUAL(slot->dirty[0].exchange(0), 1u);
+}
+
+TEST("memory that changes from outside is executed as it is then") {
+  Guest guest(32);
+  guest.run("\xb0\x01");  // mov al, 1
+  guest.write(Guest::kCode, "\xb0\x02\xf4");
+  guest.regs.rip = Guest::kCode;
+  guest.run();
+  CHECK_EQUAL(guest.regs.rax & 0xff, 2u);
+}
+
+TEST("an instruction of more than 15 bytes is #GP, one with a wrong LOCK is #UD") {
+  struct {
+    unsigned bits;
+    std::string code;
+    unsigned vector;
+  } const cases[] = {
+      {32, std::string(15, '\x66') + "\x90", 13},
+      {64, std::string(14, '\x2e') + "\x01\xd8", 13},
+      {32, BYTES("\xf0\x01\xd8"), 6},                  // lock add eax, ebx
+      {32, BYTES("\xf0\x8b\x07"), 6},                  // lock mov eax, [edi]
+      {64, BYTES("\xf0\x39\x07"), 6},                  // lock cmp [rdi], eax
+      {64, BYTES("\x06"), 6},                          // push es
+      {64, BYTES("\x27"), 6},                          // daa
+      {64, BYTES("\xea\x00\x00\x00\x00\x00\x00"), 6},  // jmp far
+      {32, BYTES("\x8d\xc0"), 6},                      // lea eax, eax
+      {32, BYTES("\x8e\xc8"), 6},                      // mov cs, ax
+      {32, BYTES("\x0f\xff"), 6},                      // ud0
+      {32, BYTES("\x0f\xb9\xc0"), 6},                  // ud1
+      {32, BYTES("\x0f\x20\x08"), 6},                  // mov eax, cr1
+  };
+  for (const auto& test : cases) {
+    Guest guest(test.bits);
+    guest.regs.rdi = Guest::kData;
+    CHECK_EQUAL(number(guest.run(test.code)), number(Stop::shutdown));
+    CHECK_EQUAL(guest.processor->crash().faults[0].vector, test.vector);
+  }
+  Guest guest(32);  // 15 bytes are allowed
+  CHECK_EQUAL(number(guest.run(std::string(14, '\x66') + "\x90")), number(Stop::halted));
+}
