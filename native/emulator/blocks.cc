@@ -82,6 +82,7 @@ Block* Blocks::at(Cpu& cpu) {
 }
 
 Block* Blocks::one(Cpu& cpu) {
+  cpu.way = 0;  // it may lead out of the block that goes here
   uint64_t linear, physical;
   if (!reach(cpu, linear, physical)) return nullptr;
   one_ = decode(cpu, linear, physical, 1);

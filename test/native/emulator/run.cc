@@ -117,6 +117,20 @@ TEST("single steps do not touch the guest's own trap flag") {
   CHECK_EQUAL(guest.regs.rax, 2u);
 }
 
+TEST("a step onto what is no instruction, and running on from its handler") {
+  RealGuest guest;
+  guest.write(Guest::kCode, "\xeb\x02\x90\x90\x0f\x0b\xf4");  // jmp to ud2
+  guest.put<uint32_t>(6 * 4, kHandler + 0x100);
+  guest.write(kHandler + 0x100, "\x43\xf4");  // inc bx; hlt
+  guest.processor->setRegs(guest.regs);
+  guest.processor->setSingleStep(true);
+  for (unsigned i = 0; i < 2; i++) CHECK_EQUAL(number(guest.processor->run()), number(Stop::stepped));
+  guest.processor->setSingleStep(false);
+  CHECK_EQUAL(number(guest.processor->run()), number(Stop::halted));
+  guest.processor->getRegs(guest.regs);
+  CHECK_EQUAL(guest.regs.rbx, 1u);
+}
+
 TEST("an instruction that is not known stops at itself, with its bytes") {
   Guest guest(64);
   guest.write(Guest::kCode, "\x90\x0f\x38\x00\xc1");
