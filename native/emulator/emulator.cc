@@ -119,6 +119,10 @@ Emulator::Stop Emulator::run() {
   Cpu& cpu = *cpu_;
   cpu.halted = cpu.unknown = cpu.shutdown = cpu.closing = false;
   for (;;) {
+    // Whatever was delivered last may have ended it all.
+    if (cpu.closing) return Stop::closing;
+    if (cpu.shutdown) return Stop::shutdown;
+    if (cpu.unknown) return Stop::unknownInstruction;
     // Set before looking: who wants attention meanwhile clears it again.
     if (cpu.deadline.load(std::memory_order_relaxed) == 0) cpu.deadline.store(~uint64_t{0});
     const uint32_t attention = cpu.attention.load();
@@ -128,7 +132,7 @@ Emulator::Stop Emulator::run() {
         return Stop::attention;
       }
       if ((attention & kMemoryChanged) != 0) cpu.attention.fetch_and(~uint32_t{kMemoryChanged});
-      if (!cpu.shadow) takeInterrupt();
+      if (!cpu.shadow && takeInterrupt()) continue;
     }
     const uint64_t changes = cpu.memory->externalChanges();
     if (changes != seenChanges_) {
@@ -143,16 +147,12 @@ Emulator::Stop Emulator::run() {
         traps || cpu.shadow || cpu.singleStep || cpu.watchesCode || cpu.watchesData || (cpu.rflags & kRf) != 0;
     if (cpu.watchesCode && stopsBefore()) continue;
     cpu.dataHits = 0;
-    const bool done = !cpu.shutdown && !cpu.unknown && advance(single);
+    const bool done = advance(single);
     blocks_.sweep(cpu);
     cpu.shadow = cpu.shadowNext;
     cpu.shadowNext = false;
     if (!done) {
-      if (cpu.closing) return Stop::closing;
       if (cpu.fault.pending) deliverFault(cpu);
-      if (cpu.shutdown) return Stop::shutdown;
-      if (cpu.unknown) return Stop::unknownInstruction;
-      if (cpu.closing) return Stop::closing;
       if (cpu.halted) {
         cpu.shadow = false;
         return Stop::halted;
@@ -163,7 +163,8 @@ Emulator::Stop Emulator::run() {
       deliverFault(cpu);
     }
     cpu.trapBlocked = false;
-    if (cpu.singleStep) return Stop::stepped;
+    const bool ended = cpu.closing || cpu.shutdown || cpu.unknown;
+    if (cpu.singleStep && !ended) return Stop::stepped;
   }
 }
 

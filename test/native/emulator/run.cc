@@ -117,6 +117,30 @@ TEST("single steps do not touch the guest's own trap flag") {
   CHECK_EQUAL(guest.regs.rax, 2u);
 }
 
+TEST("a breakpoint whose handler cannot be reached ends in a shutdown, stepped or not") {
+  for (const bool stepped : {false, true}) {
+    Guest guest(32);
+    guest.write(Guest::kCode, "\x90\xf4");
+    guest.processor->setRegs(guest.regs);
+    emulator::Cpu& cpu = guest.processor->cpu();
+    cpu.dr[0] = Guest::kCode;
+    cpu.dr7 = 0x402;  // G0, execution
+    emulator::updateBreakpoints(cpu);
+    guest.processor->setSingleStep(stepped);
+    CHECK_EQUAL(number(guest.processor->run()), number(Stop::shutdown));
+  }
+}
+
+TEST("a trap flag whose handler cannot be reached ends in a shutdown, stepped or not") {
+  for (const bool stepped : {false, true}) {
+    Guest guest(32);
+    guest.write(Guest::kCode, "\x90\x90\xf4");
+    guest.regs.rflags = 0x102;
+    guest.processor->setSingleStep(stepped);
+    CHECK_EQUAL(number(guest.run()), number(Stop::shutdown));
+  }
+}
+
 TEST("a step onto what is no instruction, and running on from its handler") {
   RealGuest guest;
   guest.write(Guest::kCode, "\xeb\x02\x90\x90\x0f\x0b\xf4");  // jmp to ud2
