@@ -8,7 +8,7 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       { test: { ...common, name: 'unit', include: ['test/unit/**/*.test.ts'] } },
-      { test: { ...common, name: 'host', retry: 1, include: ['test/host/**/*.test.ts'] } },
+      { test: { ...common, name: 'host', include: ['test/host/**/*.test.ts'] } },
       {
         test: {
           ...common,

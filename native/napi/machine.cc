@@ -90,10 +90,12 @@ void Machine::end() {
 
 void Machine::notify() {
   // One call in the queue is enough: JavaScript looks at everything when it comes.
-  if (notified_.exchange(true)) return;
-  onWake_.NonBlockingCall([this](Napi::Env, Napi::Function callback) {
-    notified_.store(false);
-    callback.Call({});
+  if (notified_->exchange(true)) return;
+  // The call may come after the machine is gone, and while the environment is torn down, when JavaScript can no longer
+  // be called: nobody is left to hear of it then. An exception of JavaScript's stays pending, for Node to report.
+  onWake_.NonBlockingCall([notified = notified_](Napi::Env env, Napi::Function callback) {
+    notified->store(false);
+    napi_call_function(env, env.Undefined(), callback, 0, nullptr, nullptr);
   });
 }
 

@@ -73,7 +73,7 @@ class Machine final : public Napi::ObjectWrap<Machine> {
   static void endWithEnvironment(void* self);
 
   Napi::ThreadSafeFunction onWake_;
-  std::atomic<bool> notified_{false};
+  std::shared_ptr<std::atomic<bool>> notified_ = std::make_shared<std::atomic<bool>>(false);
   std::unique_ptr<machine::Machine> machine_;
   struct Board;  // the devices that JavaScript still talks to
   std::unique_ptr<Board> devices_;

@@ -102,6 +102,11 @@ describe.each(['kvm', 'emulated'] as const)('a process that ends (%s)', (backend
     ],
     ['with a vCPU running after unref', `const m = await make(jump); m.vcpus[0].run(); m.unref();`, 0],
     [
+      'while the guest still posts writes that nobody will hear',
+      `const m = await make([0xe6, 0x80, 0xeb, 0xfc]); m.ports.map({ from: 0x80, count: 1 }, { write() {} }, { posted: true }); m.vcpus[0].run().catch(() => {}); m.unref(); setTimeout(() => {}, 3);`,
+      0,
+    ],
+    [
       'after terminating a worker whose vCPU runs',
       `if (isMainThread) { const w = new Worker(new URL(import.meta.url)); w.on('message', async () => { await w.terminate(); process.exit(7); }); }
        else { const { parentPort } = await import('node:worker_threads'); const m = await make(jump); m.vcpus[0].run(); setTimeout(() => parentPort.postMessage(1), 5); }`,
