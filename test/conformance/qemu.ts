@@ -1,5 +1,8 @@
 /** The third witness: QEMU's own translator (TCG) runs the same image. */
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Guest, imageOf } from './manifest.ts';
 import { run } from './process.ts';
@@ -20,13 +23,20 @@ const machine = [
   'none',
   '-no-reboot',
 ];
-const ports = ['-serial', 'stdio', '-monitor', 'none', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4'];
+const ports = ['-monitor', 'none', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4'];
 
 export const qemuInstalled: boolean = spawnSync(program, ['--version']).status === 0;
 
 export async function runOnQemu(guest: Guest): Promise<{ serial: string; exitStatus: number | string }> {
   const path = fileURLToPath(imageOf(guest));
   const image = guest.entry === 'flat' ? ['-drive', `file=${path},format=raw,if=ide,snapshot=on`] : ['-kernel', path];
-  const { stdout, status } = await run(program, [...machine, ...ports, ...image], 20_000);
-  return { serial: stdout, exitStatus: status };
+  // To a file: what a pipe does not take at once, QEMU keeps for later, and loses when the guest ends it.
+  const folder = mkdtempSync(join(tmpdir(), 'vtkit-qemu-'));
+  try {
+    const serial = join(folder, 'serial');
+    const { status } = await run(program, [...machine, ...ports, '-serial', `file:${serial}`, ...image], 20_000);
+    return { serial: readFileSync(serial, 'latin1'), exitStatus: status };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }

@@ -25,7 +25,12 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'vtkit-package-'));
   // Packed from a copy: packing puts prebuilt addons into the tree, which other tests load from meanwhile.
   const copy = join(folder, 'checkout');
-  for (const path of execFileSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' }).trim().split('\n')) {
+  for (const path of execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+    .trim()
+    .split('\n')) {
     if (existsSync(join(root, path))) cpSync(join(root, path), join(copy, path));
   }
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
