@@ -32,6 +32,7 @@
         "native/emulator/execute-move.cc",
         "native/emulator/execute-string.cc",
         "native/emulator/execute-system.cc",
+        "native/emulator/interrupts.cc",
         "native/emulator/opcode-table.cc",
         "native/emulator/paging.cc",
         "native/emulator/segments.cc",

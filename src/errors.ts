@@ -47,6 +47,15 @@ export class KernelError extends Error {
     const details = error as Error & KernelErrorDetails;
     return new KernelError(error.message, { ...pick(details), hint }, { cause: error });
   }
+
+  /** Calls into native code, whose failed system calls become KernelErrors. */
+  static guard<T>(body: () => T): T {
+    try {
+      return body();
+    } catch (error) {
+      throw KernelError.from(error);
+    }
+  }
 }
 
 function pick({ code, errno, syscall, operation, path }: KernelErrorDetails): KernelErrorDetails {

@@ -26,7 +26,7 @@ void updateBreakpoints(Cpu& cpu) {
     cpu.watchesCode = cpu.watchesCode || condition == kExecute;
     cpu.watchesData = cpu.watchesData || condition == kWrite || condition == kAccess;
   }
-  flushTlb(cpu, false);  // watched accesses go the slow way
+  flushTlb(cpu);  // watched accesses go the slow way
   cpu.leaveBlock = true;
 }
 

@@ -44,7 +44,7 @@ bool setCr0(Cpu& cpu, uint64_t value) {
     return false;
   }
   cpu.cr0 = value;
-  flushTlb(cpu, false);
+  flushTlb(cpu);
   updateMode(cpu);
   return true;
 }
@@ -53,7 +53,7 @@ bool setCr3(Cpu& cpu, uint64_t value) {
   if (cpu.longMode() && (value & ~(kPhysicalLimit - 1)) != 0) return gp(cpu);
   if (paePaging(cpu.cr0, cpu.cr4, cpu.efer) && !checkPointers(cpu, value)) return false;
   cpu.cr3 = value;
-  flushTlb(cpu, true);
+  flushTlb(cpu);
   return true;
 }
 
@@ -64,7 +64,7 @@ bool setCr4(Cpu& cpu, uint64_t value) {
     return false;
   }
   cpu.cr4 = value;
-  flushTlb(cpu, false);
+  flushTlb(cpu);
   cpu.leaveBlock = true;
   return true;
 }
@@ -75,7 +75,7 @@ bool setEfer(Cpu& cpu, uint64_t value) {
   if ((value & ~kEferKnown) != 0) return false;
   if (((value ^ cpu.efer) & kEferLme) != 0 && (cpu.cr0 & kCr0Pg) != 0) return false;
   cpu.efer = (value & ~kEferLma) | (cpu.efer & kEferLma);
-  flushTlb(cpu, false);
+  flushTlb(cpu);
   return true;
 }
 

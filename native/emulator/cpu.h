@@ -49,7 +49,7 @@ enum Vector : uint8_t {
 };
 
 /** What a processor is asked to look at between two instructions. */
-enum Attention : uint32_t { kStop = 1, kInterrupt = 2, kNmi = 4, kMemoryChanged = 8 };
+enum Attention : uint32_t { kStop = 1, kInterrupt = 2, kNmi = 4 };
 
 /** Arithmetic flags that nobody has asked for yet: the operation's operands and result, zero-extended. */
 struct LazyFlags {

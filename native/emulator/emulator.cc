@@ -46,7 +46,7 @@ void Emulator::reset() {
   cpu.fpu.fcw = 0x37f;
   cpu.fpu.mxcsr = 0x1f80;
   cpu.queuedVector = -1;
-  flushTlb(cpu, false);
+  flushTlb(cpu);
   updateMode(cpu);
 }
 
@@ -131,14 +131,13 @@ Emulator::Stop Emulator::run() {
         cpu.attention.fetch_and(~uint32_t{kStop});
         return Stop::attention;
       }
-      if ((attention & kMemoryChanged) != 0) cpu.attention.fetch_and(~uint32_t{kMemoryChanged});
       if (!cpu.shadow && takeInterrupt()) continue;
     }
     const uint64_t changes = cpu.memory->externalChanges();
     if (changes != seenChanges_) {
       seenChanges_ = changes;
       blocks_.clear(cpu);
-      flushTlb(cpu, false);
+      flushTlb(cpu);
     }
 
     const bool traps = (cpu.rflags & kTf) != 0;

@@ -1,4 +1,6 @@
 // System instructions (SDM Vol. 3A, 2.8; Vol. 2).
+#include <initializer_list>
+
 #include "emulator/breakpoints.h"
 #include "emulator/families.h"
 #include "emulator/system.h"
@@ -187,47 +189,47 @@ struct Group7 {
   }
 };
 
-template <typename T, bool Mem>
-struct Lar {
-  static bool run(Cpu& cpu, const MicroOp& op) {
-    if (!cpu.protectedMode() || cpu.v86()) return raise(cpu, kUd);
-    uint16_t selector;
-    if (!readRm<uint16_t, Mem>(cpu, op, selector)) return false;
-    Descriptor descriptor;
-    bool allowed = inspect(cpu, selector, descriptor);
-    if (cpu.fault.pending) return false;
-    if (allowed && !descriptor.s()) {
-      const unsigned type = descriptor.type();
-      const uint32_t known = cpu.longMode()
-                                 ? 1u << 2 | 1u << 9 | 1u << 11 | 1u << 12
-                                 : 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 9 | 1u << 11 | 1u << 12;
-      allowed = (known >> type & 1) != 0;
-    }
-    if (allowed)
-      writeAt<T>(cpu, op.reg,
-                 static_cast<T>(descriptor.raw >> 32 & 0xffff00 & (sizeof(T) == 2 ? 0xff00 : ~uint64_t{0})));
-    setFlags(cpu, kZf, allowed ? kZf : 0);
-    return true;
+/** System descriptor types as a set: those that LSL knows have a limit, LAR knows the gates too. */
+constexpr uint32_t types(std::initializer_list<unsigned> list) {
+  uint32_t set = 0;
+  for (const unsigned type : list) set |= 1u << type;
+  return set;
+}
+
+struct AccessRights {
+  static constexpr uint32_t kLegacy = types({1, 2, 3, 4, 5, 9, 11, 12}), kLong = types({2, 9, 11, 12});
+  template <typename T>
+  static T of(const Descriptor& descriptor) {
+    return static_cast<T>(descriptor.raw >> 32 & 0xffff00 & (sizeof(T) == 2 ? 0xff00 : ~uint64_t{0}));
   }
 };
-template <typename T, bool Mem>
-struct Lsl {
-  static bool run(Cpu& cpu, const MicroOp& op) {
-    if (!cpu.protectedMode() || cpu.v86()) return raise(cpu, kUd);
-    uint16_t selector;
-    if (!readRm<uint16_t, Mem>(cpu, op, selector)) return false;
-    Descriptor descriptor;
-    bool allowed = inspect(cpu, selector, descriptor);
-    if (cpu.fault.pending) return false;
-    if (allowed && !descriptor.s()) {
-      const uint32_t known =
-          cpu.longMode() ? 1u << 2 | 1u << 9 | 1u << 11 : 1u << 1 | 1u << 2 | 1u << 3 | 1u << 9 | 1u << 11;
-      allowed = (known >> descriptor.type() & 1) != 0;
-    }
-    if (allowed) writeAt<T>(cpu, op.reg, static_cast<T>(descriptor.limit()));
-    setFlags(cpu, kZf, allowed ? kZf : 0);
-    return true;
+struct Limit {
+  static constexpr uint32_t kLegacy = types({1, 2, 3, 9, 11}), kLong = types({2, 9, 11});
+  template <typename T>
+  static T of(const Descriptor& descriptor) {
+    return static_cast<T>(descriptor.limit());
   }
+};
+
+/** LAR and LSL: ZF tells whether the selector could be looked at. */
+template <class What>
+struct Look {
+  template <typename T, bool Mem>
+  struct Form {
+    static bool run(Cpu& cpu, const MicroOp& op) {
+      if (!cpu.protectedMode() || cpu.v86()) return raise(cpu, kUd);
+      uint16_t selector;
+      if (!readRm<uint16_t, Mem>(cpu, op, selector)) return false;
+      Descriptor descriptor;
+      bool allowed = inspect(cpu, selector, descriptor);
+      if (cpu.fault.pending) return false;
+      const uint32_t known = cpu.longMode() ? What::kLong : What::kLegacy;
+      if (allowed && !descriptor.s()) allowed = (known >> descriptor.type() & 1) != 0;
+      if (allowed) writeAt<T>(cpu, op.reg, What::template of<T>(descriptor));
+      setFlags(cpu, kZf, allowed ? kZf : 0);
+      return true;
+    }
+  };
 };
 
 template <typename T, bool Mem>
@@ -468,12 +470,12 @@ bool fwait(Cpu& cpu, const MicroOp&) {
 
 }  // namespace
 
-const Handlers kGroup6 = kReaching<Group6>, kGroup7 = kReaching<Group7>, kLar = kReaching<Lar>, kLsl = kReaching<Lsl>,
-               kSyscall = kPlainEnding<syscall>, kSysret = kPlainEnding<sysret>, kSysenter = kPlainEnding<sysenter>,
-               kSysexit = kPlainEnding<sysexit>, kClts = kPlain<clts>, kInvd = kPlain<cacheOperation>,
-               kMovFromCr = kPlain<movFromCr>, kMovToCr = kPlain<movToCr>, kMovFromDr = kPlain<movFromDr>,
-               kMovToDr = kPlain<movToDr>, kRdmsr = kPlain<rdmsr>, kWrmsr = kPlain<wrmsr>, kRdtsc = kPlain<rdtsc>,
-               kRdpmc = kPlain<rdpmc>, kCpuid = kPlain<cpuid>, kFence = kPlain<fence>, kArpl = kReaching<Arpl>,
-               kFpu = kPlain<fpu>, kFwait = kPlain<fwait>;
+const Handlers kGroup6 = kReaching<Group6>, kGroup7 = kReaching<Group7>, kLar = kReaching<Look<AccessRights>::Form>,
+               kLsl = kReaching<Look<Limit>::Form>, kSyscall = kPlainEnding<syscall>, kSysret = kPlainEnding<sysret>,
+               kSysenter = kPlainEnding<sysenter>, kSysexit = kPlainEnding<sysexit>, kClts = kPlain<clts>,
+               kInvd = kPlain<cacheOperation>, kMovFromCr = kPlain<movFromCr>, kMovToCr = kPlain<movToCr>,
+               kMovFromDr = kPlain<movFromDr>, kMovToDr = kPlain<movToDr>, kRdmsr = kPlain<rdmsr>,
+               kWrmsr = kPlain<wrmsr>, kRdtsc = kPlain<rdtsc>, kRdpmc = kPlain<rdpmc>, kCpuid = kPlain<cpuid>,
+               kFence = kPlain<fence>, kArpl = kReaching<Arpl>, kFpu = kPlain<fpu>, kFwait = kPlain<fwait>;
 
 }  // namespace vtkit::emulator

@@ -12,7 +12,8 @@ inline constexpr uint64_t kNoTag = ~uint64_t{0};
 /** Walks the page tables (SDM Vol. 3A, chapter 4), setting A and D. False with #PF pending. */
 bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& physical);
 
-void flushTlb(Cpu& cpu, bool keepGlobal);
+/** Global pages go too: an earlier end than the architecture promises is always allowed. */
+void flushTlb(Cpu& cpu);
 void flushTlbPage(Cpu& cpu, uint64_t linear);
 /** Makes every write look again: a page became code. */
 void flushTlbWrites(Cpu& cpu);

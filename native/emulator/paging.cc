@@ -32,12 +32,11 @@ struct Walk {
   unsigned entries = 0;
 };
 
-bool readEntry(Cpu& cpu, uint64_t address, bool wide, uint64_t& entry) {
+uint64_t readEntry(Cpu& cpu, uint64_t address, bool wide) {
   uint64_t value = 0;
   // A table outside memory reads as all ones on the bus: a reserved-bit fault where such bits exist.
   if (!cpu.memory->read(address, &value, wide ? 8 : 4)) value = wide ? ~uint64_t{0} : 0xffffffff;
-  entry = value;
-  return true;
+  return value;
 }
 
 void setEntryBits(Cpu& cpu, uint64_t address, bool wide, uint64_t entry, uint64_t bits) {
@@ -68,14 +67,14 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
     const unsigned shift = 12 + indexBits * static_cast<unsigned>(level - 1);
     const uint64_t index = linear >> shift & ((level == 3 && !longMode) ? 3 : (uint64_t{1} << indexBits) - 1);
     const uint64_t address = table + index * (wide ? 8 : 4);
-    readEntry(cpu, address, wide, entry);
+    entry = readEntry(cpu, address, wide);
     if ((entry & kPresent) == 0) return pageFault(cpu, linear, access, user, 0);
 
     const bool pointer = level == 3 && !longMode;  // a PDPTE of PAE paging has no rights
     const bool mayBeLarge = (level == 2 && (wide || (cpu.cr4 & kCr4Pse) != 0)) || (level == 3 && longMode);
     const bool large = level > 1 && mayBeLarge && (entry & kLarge) != 0;
     if (wide) {
-      uint64_t reserved = ~kPhysicalMask & 0x7ff0000000000000 & (longMode ? 0x0000000000000000 : ~uint64_t{0});
+      uint64_t reserved = longMode ? 0 : 0x7ff0000000000000;
       if (!nx) reserved |= kNoExecute;
       if (pointer) reserved |= 0x1e6 | kNoExecute;
       if (level == 4) reserved |= kLarge;
@@ -112,8 +111,7 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
   return true;
 }
 
-void flushTlb(Cpu& cpu, bool) {
-  // Global pages go too: an earlier end than the architecture promises is always allowed.
+void flushTlb(Cpu& cpu) {
   for (TlbEntry& entry : cpu.tlb) entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
   newEpoch(cpu);
 }

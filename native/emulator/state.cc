@@ -81,7 +81,7 @@ const char* Emulator::setSregs(const vcpu::Sregs& sregs) {
   cpu.efer = sregs.efer;
   cpu.apicBase = sregs.apicBase;
   cpu.cpl = sregs.ss.dpl & 3;
-  flushTlb(cpu, false);
+  flushTlb(cpu);
   updateMode(cpu);
   return nullptr;
 }

@@ -1,26 +1,45 @@
 // Far control transfer: JMP, CALL, RET and IRET between segments and privilege levels (SDM Vol. 3A, 5.8; Vol. 2A).
+#include "emulator/transfer.h"
 #include "emulator/frame.h"
 #include "emulator/system.h"
 
 namespace vtkit::emulator {
+
+bool taskSwitch(Cpu& cpu) {
+  cpu.unknown = true;
+  return false;
+}
+
+bool checkTarget(Cpu& cpu, const Descriptor& code, uint64_t offset) {
+  if (cpu.longMode() && code.l()) return canonical(offset) ? true : gp(cpu);
+  return offset <= code.limit() ? true : gp(cpu);
+}
+
+bool innerStack(Cpu& cpu, unsigned level, uint16_t selector, vcpu::Segment& segment) {
+  if (cpu.longMode()) {
+    segment = {};
+    segment.selector = static_cast<uint16_t>(level);
+    segment.unusable = 1;
+    segment.dpl = static_cast<uint8_t>(level);
+    return true;
+  }
+  const uint32_t error = selector & ~3u;
+  if (error == 0) return raise(cpu, kTs, 0);
+  Descriptor descriptor;
+  if (!readDescriptor(cpu, selector, descriptor, kTs)) return false;
+  const bool writable = descriptor.s() && !descriptor.isCode() && (descriptor.type() & 2) != 0;
+  if ((selector & 3u) != level || descriptor.dpl() != level || !writable) return raise(cpu, kTs, error);
+  if (!descriptor.present()) return raise(cpu, kSsFault, error);
+  if (!setAccessed(cpu, selector, descriptor)) return false;
+  segment = segmentOf(selector, descriptor, false);
+  return true;
+}
 
 namespace {
 
 enum SystemType : unsigned { kCallGate16 = 4, kCallGate32 = 12 };
 
 bool realMode(const Cpu& cpu) { return !cpu.protectedMode() || cpu.v86(); }
-
-/** Hardware task switches are not known yet: the instruction is reported, never skipped. */
-bool taskSwitch(Cpu& cpu) {
-  cpu.unknown = true;
-  return false;
-}
-
-/** The new RIP lies in the segment that is entered. */
-bool checkTarget(Cpu& cpu, const Descriptor& code, uint64_t offset) {
-  if (cpu.longMode() && code.l()) return canonical(offset) ? true : gp(cpu);
-  return offset <= code.limit() ? true : gp(cpu);
-}
 
 /** A code segment as the target of a direct transfer, with `cpl` the privilege afterwards. */
 bool checkCode(Cpu& cpu, uint16_t selector, const Descriptor& code, bool ignoreRpl, unsigned& cpl) {
@@ -67,27 +86,6 @@ bool openGate(Cpu& cpu, uint16_t selector, const Descriptor& descriptor, Gate& g
   if (!gate.code.isCode() || gate.code.dpl() > cpu.cpl) return gp(cpu, target);
   if (cpu.longMode() && (!gate.code.l() || gate.code.db())) return gp(cpu, target);
   if (!gate.code.present()) return raise(cpu, kNp, target);
-  return true;
-}
-
-/** The stack segment of an inner level, with the checks of #TS. In 64-bit mode it is null. */
-bool innerStack(Cpu& cpu, unsigned level, uint16_t selector, vcpu::Segment& segment) {
-  if (cpu.longMode()) {
-    segment = {};
-    segment.selector = static_cast<uint16_t>(level);
-    segment.unusable = 1;
-    segment.dpl = static_cast<uint8_t>(level);
-    return true;
-  }
-  const uint32_t error = selector & ~3u;
-  if (error == 0) return raise(cpu, kTs, 0);
-  Descriptor descriptor;
-  if (!readDescriptor(cpu, selector, descriptor, kTs)) return false;
-  const bool writable = descriptor.s() && !descriptor.isCode() && (descriptor.type() & 2) != 0;
-  if ((selector & 3u) != level || descriptor.dpl() != level || !writable) return raise(cpu, kTs, error);
-  if (!descriptor.present()) return raise(cpu, kSsFault, error);
-  if (!setAccessed(cpu, selector, descriptor)) return false;
-  segment = segmentOf(selector, descriptor, false);
   return true;
 }
 
@@ -242,23 +240,19 @@ bool checkOuterStack(Cpu& cpu, uint16_t selector, unsigned rpl, bool toLong, vcp
 
 }  // namespace
 
-bool farReturn(Cpu& cpu, unsigned operandBytes, unsigned discard) {
-  Frame frame(cpu);
-  uint64_t rip, cs;
-  if (!frame.pop(rip, operandBytes) || !frame.pop(cs, operandBytes)) return false;
-  const auto selector = static_cast<uint16_t>(cs);
-  frame.skip(discard);
-  if (realMode(cpu)) {
-    if (rip > cpu.seg[CS].limit) return gp(cpu);
-    cpu.gpr[RSP] = frame.rsp();
-    loadRealSegment(cpu, CS, selector);
-    cpu.rip() = rip;
-    return true;
-  }
+namespace {
+
+/**
+ * The second half of RET and IRET: checks the code segment, and leaves for it. An outer level has its stack behind the
+ * return address; with `popsStack` so has the same level. `discard` bytes of parameters go from both stacks.
+ */
+bool returnTo(Cpu& cpu, Frame& frame, uint16_t selector, uint64_t rip, unsigned operandBytes, unsigned discard,
+              bool popsStack) {
   Descriptor code;
   if (!checkReturn(cpu, selector, rip, code)) return false;
   const unsigned rpl = selector & 3;
-  if (rpl == cpu.cpl) {
+  const unsigned oldCpl = cpu.cpl;
+  if (rpl == oldCpl && !popsStack) {
     if (!setAccessed(cpu, selector, code)) return false;
     cpu.gpr[RSP] = frame.rsp();
     loadCode(cpu, selector, code, rpl);
@@ -276,8 +270,26 @@ bool farReturn(Cpu& cpu, unsigned operandBytes, unsigned discard) {
   loadCode(cpu, selector, code, rpl);
   cpu.gpr[RSP] = (cpu.gpr[RSP] & ~cpu.stackMask) | ((rsp + discard) & cpu.stackMask);
   cpu.rip() = rip;
-  dropInnerSegments(cpu);
+  if (rpl > oldCpl) dropInnerSegments(cpu);
   return true;
+}
+
+}  // namespace
+
+bool farReturn(Cpu& cpu, unsigned operandBytes, unsigned discard) {
+  Frame frame(cpu);
+  uint64_t rip, cs;
+  if (!frame.pop(rip, operandBytes) || !frame.pop(cs, operandBytes)) return false;
+  const auto selector = static_cast<uint16_t>(cs);
+  frame.skip(discard);
+  if (realMode(cpu)) {
+    if (rip > cpu.seg[CS].limit) return gp(cpu);
+    cpu.gpr[RSP] = frame.rsp();
+    loadRealSegment(cpu, CS, selector);
+    cpu.rip() = rip;
+    return true;
+  }
+  return returnTo(cpu, frame, selector, rip, operandBytes, discard, false);
 }
 
 namespace {
@@ -332,195 +344,11 @@ bool interruptReturn(Cpu& cpu, unsigned operandBytes) {
   if ((newFlags & kVm) != 0 && cpu.cpl == 0 && operandBytes == 4 && !cpu.longMode()) {
     return returnToV86(cpu, frame, rip, selector, newFlags);
   }
-  Descriptor code;
-  if (!checkReturn(cpu, selector, rip, code)) return false;
-  const unsigned rpl = selector & 3;
-  const unsigned oldCpl = cpu.cpl;
   // 64-bit mode pops SS:RSP whatever the privilege.
-  if (rpl == cpu.cpl && !cpu.code64()) {
-    if (!setAccessed(cpu, selector, code)) return false;
-    cpu.gpr[RSP] = frame.rsp();
-    loadCode(cpu, selector, code, rpl);
-    cpu.rip() = rip;
-    restoreFlags(cpu, newFlags, operandBytes, oldCpl);
-    return true;
-  }
-  uint64_t rsp, ss;
-  vcpu::Segment stack;
-  if (!frame.pop(rsp, operandBytes) || !frame.pop(ss, operandBytes) ||
-      !checkOuterStack(cpu, static_cast<uint16_t>(ss), rpl, cpu.longMode() && code.l(), stack) ||
-      !setAccessed(cpu, selector, code)) {
-    return false;
-  }
-  cpu.seg[SS] = stack;
-  loadCode(cpu, selector, code, rpl);
-  cpu.gpr[RSP] = (cpu.gpr[RSP] & ~cpu.stackMask) | (rsp & cpu.stackMask);
-  cpu.rip() = rip;
+  const unsigned oldCpl = cpu.cpl;
+  if (!returnTo(cpu, frame, selector, rip, operandBytes, 0, cpu.code64())) return false;
   restoreFlags(cpu, newFlags, operandBytes, oldCpl);
-  if (rpl > oldCpl) dropInnerSegments(cpu);
   return true;
-}
-
-// Interrupts and exceptions (SDM Vol. 3A, chapter 6)
-// --------------------------------------------------------------------
-
-namespace {
-
-bool deliverReal(Cpu& cpu, uint8_t vector) {
-  const uint64_t offset = uint64_t{vector} * 4;
-  if (offset + 3 > cpu.idt.limit) return gp(cpu);
-  uint16_t rip, cs;
-  if (!loadSystem<uint16_t>(cpu, cpu.idt.base + offset, rip) ||
-      !loadSystem<uint16_t>(cpu, cpu.idt.base + offset + 2, cs)) {
-    return false;
-  }
-  Frame frame(cpu);
-  if (!frame.push(flags(cpu), 2) || !frame.push(cpu.seg[CS].selector, 2) || !frame.push(cpu.rip(), 2)) return false;
-  cpu.gpr[RSP] = frame.rsp();
-  loadRealSegment(cpu, CS, cs);
-  cpu.rip() = rip;
-  cpu.rflags &= ~(kIf | kTf | kAc | kRf);
-  return true;
-}
-
-struct InterruptGate {
-  uint16_t selector = 0;
-  uint64_t offset = 0;
-  unsigned ist = 0;
-  unsigned bytes = 0;
-  bool masks = false;  // interrupt gate: IF is cleared
-};
-
-bool readGate(Cpu& cpu, uint8_t vector, Source source, uint32_t ext, InterruptGate& gate) {
-  const bool wide = cpu.longMode();
-  const uint64_t offset = uint64_t{vector} * (wide ? 16 : 8);
-  const uint32_t error = vector * 8u + 2 + ext;
-  if (offset + (wide ? 15 : 7) > cpu.idt.limit) return gp(cpu, error);
-  Descriptor descriptor;
-  if (!loadSystem<uint64_t>(cpu, cpu.idt.base + offset, descriptor.raw)) return false;
-  if (wide && !loadSystem<uint64_t>(cpu, cpu.idt.base + offset + 8, descriptor.high)) return false;
-  const unsigned type = descriptor.type();
-  const bool known = type == 14 || type == 15 || (!wide && (type == 5 || type == 6 || type == 7));
-  if (descriptor.s() || !known) return gp(cpu, error);
-  if (source == Source::software && descriptor.dpl() < cpu.cpl) return gp(cpu, error);
-  if (!descriptor.present()) return raise(cpu, kNp, error);
-  if (type == 5) return taskSwitch(cpu);
-  gate.selector = static_cast<uint16_t>(descriptor.raw >> 16);
-  gate.offset = (descriptor.raw & 0xffff) | (type >= 14 ? descriptor.raw >> 32 & 0xffff0000 : 0) |
-                (wide ? descriptor.high << 32 : 0);
-  gate.ist = wide ? descriptor.raw >> 32 & 7 : 0;
-  gate.bytes = wide ? 8 : type >= 14 ? 4 : 2;
-  gate.masks = (type & 1) == 0;
-  return true;
-}
-
-/** Adds EXT to the selector errors of a delivery that no software asked for. */
-bool failed(Cpu& cpu, uint32_t ext) {
-  if (cpu.fault.pending && cpu.fault.hasError && cpu.fault.vector != kPfFault) cpu.fault.error |= ext;
-  return false;
-}
-
-}  // namespace
-
-bool deliver(Cpu& cpu, uint8_t vector, Source source, bool hasError, uint32_t error) {
-  if (!cpu.protectedMode()) return deliverReal(cpu, vector);
-  const uint32_t ext = source == Source::software ? 0 : 1;
-  InterruptGate gate;
-  if (!readGate(cpu, vector, source, ext, gate)) return false;
-  if ((gate.selector & ~3) == 0) return gp(cpu, ext);
-  Descriptor code;
-  if (!readDescriptor(cpu, gate.selector, code)) return failed(cpu, ext);
-  const uint32_t codeError = (gate.selector & ~3u) | ext;
-  if (!code.isCode() || code.dpl() > cpu.cpl) return gp(cpu, codeError);
-  if (cpu.longMode() && (!code.l() || code.db())) return gp(cpu, codeError);
-  if (!code.present()) return raise(cpu, kNp, codeError);
-  const bool inner = !code.conforming() && code.dpl() < cpu.cpl;
-  if (cpu.v86() && (!inner || code.dpl() != 0)) return gp(cpu, codeError);
-  const unsigned level = inner ? code.dpl() : cpu.cpl;
-  if (!checkTarget(cpu, code, gate.offset)) return failed(cpu, ext);
-
-  const uint64_t savedFlags = flags(cpu);
-  const uint64_t oldRsp = cpu.gpr[RSP];
-  const uint16_t oldSs = cpu.seg[SS].selector;
-  vcpu::Segment stack = cpu.seg[SS];
-  uint64_t rsp = oldRsp;
-  uint16_t ss;
-  if (cpu.longMode()) {
-    if (gate.ist != 0) {
-      const uint64_t offset = 28 + 8 * gate.ist;
-      if (offset + 7 > cpu.seg[TR].limit) return raise(cpu, kTs, (cpu.seg[TR].selector & ~3u) | ext);
-      if (!loadSystem<uint64_t>(cpu, cpu.seg[TR].base + offset, rsp)) return false;
-    } else if (inner && !stackOfLevel(cpu, level, ss, rsp)) {
-      return failed(cpu, ext);
-    }
-    if (inner && !innerStack(cpu, level, 0, stack)) return failed(cpu, ext);
-    rsp &= ~uint64_t{15};
-  } else if (inner) {
-    if (!stackOfLevel(cpu, level, ss, rsp) || !innerStack(cpu, level, ss, stack)) return failed(cpu, ext);
-  }
-  Frame frame(cpu, stack, rsp, cpu.longMode(), level == 3);
-  bool pushed = true;
-  const auto put = [&](uint64_t value) { pushed = pushed && frame.push(value, gate.bytes); };
-  if (cpu.v86()) {
-    for (const unsigned seg : {GS, FS, DS, ES}) put(cpu.seg[seg].selector);
-  }
-  if (inner || cpu.longMode()) {
-    put(oldSs);
-    put(oldRsp);
-  }
-  put(savedFlags);
-  put(cpu.seg[CS].selector);
-  put(cpu.rip());
-  if (hasError) put(error);
-  if (!pushed || !setAccessed(cpu, gate.selector, code)) return failed(cpu, ext);
-
-  if (cpu.v86()) {
-    cpu.rflags &= ~kVm;
-    for (const unsigned seg : {GS, FS, DS, ES}) {
-      cpu.seg[seg] = {};
-      cpu.seg[seg].unusable = 1;
-    }
-  }
-  if (inner) cpu.seg[SS] = stack;
-  loadCode(cpu, gate.selector, code, level);
-  cpu.gpr[RSP] = frame.rsp();
-  cpu.rip() = gate.offset;
-  cpu.rflags &= ~(kTf | kNt | kVm | kRf | (gate.masks ? kIf : 0));
-  return true;
-}
-
-namespace {
-
-enum class Class { benign, contributory, pageFault };
-Class classOf(uint8_t vector) {
-  if (vector == kPfFault) return Class::pageFault;
-  return vector == kDe || (vector >= kTs && vector <= kGp) ? Class::contributory : Class::benign;
-}
-
-}  // namespace
-
-void deliverFault(Cpu& cpu) {
-  Fault current = cpu.fault;
-  for (;;) {
-    cpu.fault.pending = false;
-    // Faults return to their instruction with RF set, so that an instruction breakpoint does not hit again.
-    const bool faultClass = current.vector != kDb && current.vector != kBp && current.vector != kOfTrap;
-    const uint64_t before = flags(cpu);
-    if (faultClass && cpu.protectedMode()) cpu.rflags |= kRf;
-    if (deliver(cpu, current.vector, Source::exception, current.hasError && cpu.protectedMode(), current.error)) return;
-    cpu.rflags = before;
-    if (cpu.closing || cpu.unknown) return;
-    const Fault second = cpu.fault;
-    if (current.vector == kDf8) {
-      cpu.fault.pending = false;
-      cpu.shutdown = true;
-      return;
-    }
-    const Class first = classOf(current.vector), next = classOf(second.vector);
-    const bool doubles = (first == Class::contributory && next == Class::contributory) ||
-                         (first == Class::pageFault && next != Class::benign);
-    current = doubles ? Fault{true, kDf8, true, 0} : second;
-  }
 }
 
 }  // namespace vtkit::emulator

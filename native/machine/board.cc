@@ -19,7 +19,7 @@ bool Board::answer(vcpu::Cell& cell, vcpu::ExitRecord& exit) {
     // A device answers all items of one string instruction alike, so only the first can be refused.
     if (answer == bus::Answer::exit) return false;
     if (!writes) std::memcpy(data, &value, exit.size);
-    if (tracing_) trace(exit, exit.kind, value);
+    trace(exit, exit.kind, value);
   }
   cell.exitCounts[static_cast<uint32_t>(exit.kind)]++;
   return true;

@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "os/error.h"
 
@@ -35,5 +36,12 @@ struct Bytes {
   size_t size;
 };
 Bytes toBytes(const Napi::Value& value, const char* name);
+
+/** An ArrayBuffer over shared memory, which stays mapped until the last holder lets go. */
+template <typename T>
+Napi::Value shared(Napi::Env env, const std::shared_ptr<T>& owner, void* data, size_t bytes) {
+  auto* holder = new std::shared_ptr<T>(owner);
+  return Napi::ArrayBuffer::New(env, data, bytes, [holder](Napi::Env, void*) { delete holder; });
+}
 
 }  // namespace vtkit::napi

@@ -17,9 +17,8 @@ vcpu::Thread& Machine::vcpuOf(Info info) {
 Napi::Value Machine::createVcpu(Info info) {
   const bool waitsInHalt = info[0].ToBoolean();
   const uint32_t index = guarded(info.Env(), [&] { return open().createVcpu(waitsInHalt); });
-  auto* holder = new std::shared_ptr<vcpu::Cell>(open().cell(index));
-  return Napi::ArrayBuffer::New(info.Env(), holder->get(), sizeof(vcpu::Cell),
-                                [holder](Napi::Env, void*) { delete holder; });
+  const std::shared_ptr<vcpu::Cell>& cell = open().cell(index);
+  return shared(info.Env(), cell, cell.get(), sizeof(*cell));
 }
 
 void Machine::wake(Info info) { vcpuOf(info).wake(); }

@@ -115,17 +115,6 @@ void Machine::unref(Info info) {
   if (machine_ != nullptr) onWake_.Unref(info.Env());
 }
 
-namespace {
-
-/** An ArrayBuffer over shared memory, which stays mapped until the last holder lets go. */
-template <typename T>
-Napi::Value shared(Napi::Env env, const std::shared_ptr<T>& owner, void* data, size_t bytes) {
-  auto* holder = new std::shared_ptr<T>(owner);
-  return Napi::ArrayBuffer::New(env, data, bytes, [holder](Napi::Env, void*) { delete holder; });
-}
-
-}  // namespace
-
 Napi::Value Machine::ring(Info info) {
   const auto& ring = open().ring();
   return shared(info.Env(), ring, ring.get(), sizeof(*ring));

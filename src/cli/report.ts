@@ -1,10 +1,12 @@
 /** Errors as people see them: one line, a hint, and the exit code that scripts can rely on. */
 import { styleText } from 'node:util';
 import { CommanderError } from 'commander';
-import { CorruptInputError, KernelError, NotSupportedError } from '../errors.ts';
+import { CorruptInputError, KernelError, NotSupportedError, UsageError } from '../errors.ts';
 
 /** Exit codes that all commands share. */
 export const exitCode = { ok: 0, misuse: 2, unavailable: 4, internal: 70, interrupted: 130 } as const;
+
+const misuse = [UsageError, CorruptInputError, TypeError, RangeError] as const;
 
 export function report(error: unknown): void {
   const message = error instanceof Error ? error.message : String(error);
@@ -20,9 +22,8 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof NotSupportedError || error instanceof KernelError || error instanceof AggregateError) {
     return exitCode.unavailable;
   }
-  if (error instanceof CorruptInputError || error instanceof TypeError || error instanceof RangeError)
-    return exitCode.misuse;
-  return (error as { name?: string }).name === 'UsageError' ? exitCode.misuse : exitCode.internal;
+  if (misuse.some((kind) => error instanceof kind)) return exitCode.misuse;
+  return exitCode.internal;
 }
 
 /** Colour for stderr, unless it is no terminal or NO_COLOR is set. */

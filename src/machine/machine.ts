@@ -67,7 +67,9 @@ export class Machine {
   readonly #outbox: Outbox;
   readonly #serial = new Map<number, (byte: number) => void>();
   #open = true;
+  /** Whether a running vCPU is to keep the process alive, and whether that was the case at the last look. */
   #wanted = true;
+  #held = true;
 
   /**
    * Creates a machine on the backend that was asked for.
@@ -131,8 +133,7 @@ export class Machine {
       ports: ranges.ports,
       mmio: ranges.memory,
       drain,
-      started: () => this.#refresh(),
-      stopped: () => this.#refresh(),
+      runningChanged: () => this.#refresh(),
       assertOpen: () => this.#assertOpen(),
     };
     this.vcpus = Array.from({ length: options.cpus }, (_, index) => {
@@ -179,13 +180,13 @@ export class Machine {
         hint: "create it with irqchip: 'pic' or 'kernel'",
       });
     }
-    this.#kernel(() => this.#engine.native.setIrqLine(line, level));
+    KernelError.guard(() => this.#engine.native.setIrqLine(line, level));
   }
 
   /** Raises an interrupt whenever an eventfd is signalled (KVM_IRQFD). KVM with `irqchip: 'kernel'` only. */
   connectIrqfd(gsi: number, eventfd: number, connect = true): void {
     this.#requireKvm('irqfd');
-    this.#kernel(() => this.#engine.native.connectIrqfd(gsi, eventfd, connect));
+    KernelError.guard(() => this.#engine.native.connectIrqfd(gsi, eventfd, connect));
   }
 
   /** Signals an eventfd when the guest writes (KVM_IOEVENTFD): the write makes no exit. KVM only. */
@@ -201,7 +202,7 @@ export class Machine {
   ): void {
     this.#requireKvm('ioeventfd');
     const { space, address, bytes, value } = target;
-    this.#kernel(() => this.#engine.native.connectIoeventfd(space, address, bytes, value, eventfd, connect));
+    KernelError.guard(() => this.#engine.native.connectIoeventfd(space, address, bytes, value, eventfd, connect));
   }
 
   /** Asks every running vCPU to stop. */
@@ -259,7 +260,6 @@ export class Machine {
     if (runs && this.#wanted) this.#engine.native.ref();
     else this.#engine.native.unref();
   }
-  #held = true;
 
   #space(space: 'ports' | 'memory', ranges: Ranges): Space {
     return {
@@ -280,14 +280,6 @@ export class Machine {
         this.#engine.native.unmap(space, from);
       },
     };
-  }
-
-  #kernel(body: () => void): void {
-    try {
-      body();
-    } catch (error) {
-      throw KernelError.from(error);
-    }
   }
 
   #requireKvm(what: string): void {

@@ -38,7 +38,7 @@ export class GuestMemory {
   addSlot(slot: MemorySlot): number {
     this.#assertIdle();
     const number = this.#next;
-    this.#call(() =>
+    KernelError.guard(() =>
       this.#native.addMemory(number, slot.guestPhysical, slot.bytes, slot.readOnly === true, slot.logDirty === true),
     );
     this.#next++;
@@ -48,7 +48,7 @@ export class GuestMemory {
 
   removeSlot(number: number): void {
     this.#assertIdle();
-    this.#call(() => this.#native.removeMemory(number));
+    KernelError.guard(() => this.#native.removeMemory(number));
     this.#slots.delete(number);
   }
 
@@ -57,7 +57,7 @@ export class GuestMemory {
     const slot = this.#slots.get(number);
     if (slot === undefined) throw new RangeError(`no memory slot has the number ${number}`);
     const pages: bigint[] = [];
-    for (const [word, bits] of this.#call(() => this.#native.dirtyLog(number)).entries()) {
+    for (const [word, bits] of KernelError.guard(() => this.#native.dirtyLog(number)).entries()) {
       for (let bit = 0, rest = bits; rest !== 0n; bit++, rest >>= 1n) {
         if (rest & 1n) pages.push(slot.guestPhysical + BigInt((word * 64 + bit) * pageBytes));
       }
@@ -117,7 +117,7 @@ export class GuestMemory {
    * close(), as memory that nobody else sees.
    */
   view(address: Address, bytes: number): Uint8Array {
-    return new Uint8Array(this.#call(() => this.#native.viewMemory(address, bytes)));
+    return new Uint8Array(KernelError.guard(() => this.#native.viewMemory(address, bytes)));
   }
 
   #word(address: Address, bytes: number): DataView {
@@ -154,14 +154,6 @@ export class GuestMemory {
       ({ guestPhysical, bytes }) => `0x${guestPhysical.toString(16)}..0x${(guestPhysical + bytes).toString(16)}`,
     );
     return `there is memory at ${ranges.join(', ')}`;
-  }
-
-  #call<T>(body: () => T): T {
-    try {
-      return body();
-    } catch (error) {
-      throw KernelError.from(error);
-    }
   }
 }
 

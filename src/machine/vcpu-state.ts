@@ -153,11 +153,7 @@ export abstract class VcpuState {
 
   #call<T>(body: () => T): T {
     this.settle();
-    try {
-      return body();
-    } catch (error) {
-      throw KernelError.from(error);
-    }
+    return KernelError.guard(body);
   }
 }
 

@@ -36,8 +36,8 @@ export interface Surroundings extends EngineMachine {
   readonly mmio: Ranges;
   /** Delivers what devices left in the outbox; before every exit, so that order is kept. */
   drain(): void;
-  started(vcpu: Vcpu): void;
-  stopped(vcpu: Vcpu): void;
+  /** A vCPU began or ended a run. */
+  runningChanged(): void;
   assertOpen(): void;
 }
 
@@ -239,7 +239,7 @@ export class Vcpu extends VcpuState {
     }
     this.#busy = true;
     this.#stoppedBy = 'stop';
-    this.#around.started(this);
+    this.#around.runningChanged();
     if (this.#early !== undefined) return;
     this.#cell.clearStopRequest();
     this.#resume(command.run);
@@ -247,7 +247,7 @@ export class Vcpu extends VcpuState {
 
   #end(): void {
     this.#busy = false;
-    this.#around.stopped(this);
+    this.#around.runningChanged();
   }
 
   #resume(value: number): void {
@@ -289,8 +289,13 @@ export class Vcpu extends VcpuState {
       return early;
     }
     if (this.#cell.phase === phase.stopped) return stoppedExit(this.#cell, this.#stoppedBy);
-    const exit = this.#describePending();
-    if (!this.#answerFromRanges()) return exit;
+    try {
+      if (!this.#answerFromRanges()) return this.#describePending();
+    } catch (error) {
+      // A handler threw: the exit still waits for its answer.
+      this.#describePending();
+      throw error;
+    }
     this.#resume(command.run);
     return undefined;
   }
