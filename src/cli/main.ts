@@ -41,6 +41,12 @@ Set DEBUG=vtkit for stack traces, NO_COLOR=1 for plain text.`,
   await program.parseAsync([...argv]);
 }
 
+// Who closes the pipe (`| head`) has read enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 try {
   await main(process.argv);
 } catch (error) {

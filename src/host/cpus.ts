@@ -2,6 +2,7 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { loadAddon } from '../native/load.ts';
 import { type CpuidLeaf, findLeaf, hasFeature, probedLeaves } from '../x86/cpuid.ts';
+import { parseCpuidRaw } from './dumps/cpuid-raw.ts';
 import { type Fact, fact, unread } from './facts.ts';
 
 type Query = readonly [leaf: number, subleaf: number];
@@ -37,7 +38,7 @@ export function executeCpuid(cpu: number, device: string): Fact<readonly CpuidLe
 export function readCpuid(path: string): Fact<readonly CpuidLeaf[]> {
   return fact(path, () =>
     withFile(path, (file) => {
-      if (!fstatSync(file).isCharacterDevice()) return parseRawCpuid(readFileSync(file, 'latin1'));
+      if (!fstatSync(file).isCharacterDevice()) return rawLeaves(readFileSync(file, 'latin1'), path);
       const data = Buffer.alloc(16);
       return allLeaves((queries) =>
         queries.map((query) => {
@@ -49,15 +50,10 @@ export function readCpuid(path: string): Fact<readonly CpuidLeaf[]> {
   );
 }
 
-export function parseRawCpuid(text: string): CpuidLeaf[] {
-  const row =
-    /^\s*0x([0-9a-f]{8}) 0x([0-9a-f]+): eax=0x([0-9a-f]{8}) ebx=0x([0-9a-f]{8}) ecx=0x([0-9a-f]{8}) edx=0x([0-9a-f]{8})/gim;
-  const leaves = [...text.matchAll(row)].map((match) => {
-    const [leaf = 0, subleaf = 0, ...registers] = match.slice(1).map((digits) => Number.parseInt(digits, 16));
-    return leafOf([leaf, subleaf], registers);
-  });
-  if (leaves.length === 0) throw new Error("no line of the form that 'cpuid -r' prints");
-  return leaves;
+function rawLeaves(text: string, path: string): readonly CpuidLeaf[] {
+  const [first] = parseCpuidRaw(text, path)?.cpuid.values() ?? [];
+  if (first?.value === undefined) throw new Error("no line of the form that 'cpuid -r' prints");
+  return first.value;
 }
 
 /** /dev/cpu/N/msr: eight bytes at the MSR's index. In a copied tree, a text file with lines `0x480 0xd81000000002b`. */

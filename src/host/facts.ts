@@ -55,8 +55,17 @@ export interface IommuGroup {
 /** `y` built in, `m` a module, `n` neither. */
 export type KernelOption = 'y' | 'm' | 'n';
 
-export interface HostFacts {
-  readonly source: { readonly kind: 'live'; readonly root: string; readonly release: string | null };
+/** Where facts come from: this host or a tree of its files, or a file that was taken of a host. */
+export type HostSource =
+  | { readonly kind: 'live'; readonly root: string; readonly release: string | null }
+  | { readonly kind: DumpKind; readonly file: string; readonly release: string | null };
+
+export const dumpKinds = ['capture', 'cpu-dump', 'cpuid-dump', 'acpi-dump', 'pci-dump'] as const;
+export type DumpKind = (typeof dumpKinds)[number];
+
+/** What was read of a host, before anything is decoded: this is what a capture holds. */
+export interface HostRecord {
+  readonly source: HostSource;
   /** CPUID leaves of each online processor. */
   readonly cpuid: ReadonlyMap<number, Fact<readonly CpuidLeaf[]>>;
   /** MSRs by processor and index. */
@@ -74,15 +83,25 @@ export interface HostFacts {
   readonly iommuGroups: Fact<readonly IommuGroup[]>;
   /** Names of the ACPI tables: any user may list them, root alone reads them. */
   readonly acpiTables: Fact<readonly string[]>;
-  readonly dmar: Fact<Dmar>;
+  /** The DMAR table as firmware gives it. */
+  readonly dmarTable: Fact<Uint8Array>;
   /** Interrupt chips of /proc/interrupts whose name begins with IR-: those that a remapping unit feeds. */
   readonly remappedInterrupts: Fact<readonly string[]>;
-  readonly hostBridge: Fact<HostBridge>;
   /** What there is of /dev/vfio/* and /dev/iommu. */
   readonly vfioNodes: Fact<readonly string[]>;
+  readonly hostBridge: Fact<HostBridge>;
   readonly pci: Fact<readonly PciFunction[]>;
   /** Functions whose configuration space has the SR-IOV capability, looked for where the kernel may not show it. */
   readonly sriovCapabilities: Fact<{ readonly found: readonly string[]; readonly unseen: readonly string[] }>;
+}
+
+/** What is known of a host: its record, with tables decoded. */
+export interface HostFacts extends HostRecord {
+  readonly dmar: Fact<Dmar>;
+}
+
+export function known<T>(source: string, value: T): Known<T> {
+  return { source, value };
 }
 
 /** Runs `read`; what it throws becomes the fact's error. */
@@ -100,4 +119,50 @@ export function unread(source: string, error: unknown): Unread {
   // Node ends its messages with the call and its path; the source says both already.
   const short = message.replace(/, \w+ '.*'$/, '').replaceAll(/\s*\n\s*/g, '; ');
   return code === undefined ? { source, error: short } : { source, error: short, code };
+}
+
+/** The fact that `read` makes of another one; what it throws becomes the fact's error. */
+export function derived<T, U>(from: Fact<T>, read: (value: T) => U): Fact<U> {
+  return from.error === undefined ? fact(from.source, () => read(from.value)) : from;
+}
+
+/** What the file of a host does not hold. */
+export function notHeld(source: string): Unread {
+  return { source, error: 'not in the file' };
+}
+
+/** A host of which nothing is known but where the facts would come from: what a dump holds stands in `given`. */
+export function recordOf(source: HostSource & { readonly file: string }, given: Partial<HostRecord>): HostRecord {
+  return {
+    source,
+    cpuid: new Map(),
+    msrs: new Map(),
+    cpuinfo: notHeld('/proc/cpuinfo'),
+    kvmNode: notHeld('/dev/kvm'),
+    kvmAccess: notHeld('/dev/kvm'),
+    kvm: notHeld('/dev/kvm'),
+    modules: notHeld('/sys/module'),
+    kernelConfig: notHeld('/proc/config.gz'),
+    cmdline: notHeld('/proc/cmdline'),
+    iommuUnits: notHeld('/sys/class/iommu'),
+    iommuGroups: notHeld('/sys/kernel/iommu_groups'),
+    acpiTables: notHeld('/sys/firmware/acpi/tables'),
+    dmarTable: notHeld('/sys/firmware/acpi/tables/DMAR'),
+    remappedInterrupts: notHeld('/proc/interrupts'),
+    vfioNodes: notHeld('/dev/vfio'),
+    hostBridge: notHeld('/sys/bus/pci/devices/0000:00:00.0'),
+    pci: notHeld('/sys/bus/pci/devices'),
+    sriovCapabilities: notHeld('/sys/bus/pci/devices/*/config'),
+    ...given,
+  };
+}
+
+/** A file of another tool: it holds tables and registers, and nothing of the kernel. */
+export function isForeign({ source }: Pick<HostRecord, 'source'>): boolean {
+  return source.kind !== 'live' && source.kind !== 'capture';
+}
+
+/** False for a copied tree and for a file: their kernel cannot be asked. */
+export function isThisHost({ source }: Pick<HostRecord, 'source'>): boolean {
+  return source.kind === 'live' && source.root === '/';
 }

@@ -1,23 +1,19 @@
 /** Facts of the host that this process runs on, or of another /sys, /proc and /dev tree. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeDmar } from '../acpi/dmar.ts';
 import { findSriovCapabilities } from '../pci/extended-capabilities.ts';
 import { readPciFunctions } from '../pci/functions.ts';
 import { readHostBridge } from '../pci/host-bridge.ts';
 import { hasFeature } from '../x86/cpuid.ts';
-import { vmxMsrs } from '../x86/vmx-msrs.ts';
+import { probedMsrs, vmxMsrs } from '../x86/vmx-msrs.ts';
 import { executeCpuid, parseCpuList, readCpuid, readMsrs } from './cpus.ts';
-import { fact, type HostFacts } from './facts.ts';
+import { fact, type HostRecord } from './facts.ts';
 import { readIommuGroups, readIommuUnits, readVfioNodes, remappedChips } from './iommu.ts';
 import { parseCpuInfo, readKernelConfig, readModules } from './kernel.ts';
 import { askKvm, readKvmAccess, readKvmNode } from './kvm.ts';
 
-/** PLATFORM_INFO (CPUID faulting) and MISC_FEATURES_ENABLES; read beside the VMX MSRs. */
-const otherMsrs = [0xce, 0x140];
-
 /** @param root another tree than `/`: instructions and ioctls then say nothing of it, and their facts are errors */
-export function readLiveHost(root = '/'): HostFacts {
+export function readLiveHost(root = '/'): HostRecord {
   const at = (...parts: string[]): string => join(root, ...parts);
   const text = (path: string): string => readFileSync(at(path), 'utf8');
   const live = root === '/';
@@ -32,7 +28,7 @@ export function readLiveHost(root = '/'): HostFacts {
     }),
   );
   const hasVmx = [...cpuid.values()].some(({ value }) => value === undefined || hasFeature(value, 'vmx'));
-  const indices = hasVmx ? [...vmxMsrs, ...otherMsrs] : otherMsrs;
+  const indices = hasVmx ? probedMsrs : probedMsrs.filter((index) => !vmxMsrs.includes(index));
   const kernelConfig = readKernelConfig(at('proc/config.gz'), at('boot', `config-${release}`));
   const pciDevices = at('sys/bus/pci/devices');
   return {
@@ -49,8 +45,8 @@ export function readLiveHost(root = '/'): HostFacts {
     iommuUnits: fact(at('sys/class/iommu'), () => readIommuUnits(at('sys/class/iommu'))),
     iommuGroups: fact(at('sys/kernel/iommu_groups'), () => readIommuGroups(at('sys/kernel/iommu_groups'))),
     acpiTables: fact(at('sys/firmware/acpi/tables'), () => readdirSync(at('sys/firmware/acpi/tables')).sort()),
-    dmar: fact(at('sys/firmware/acpi/tables/DMAR'), () =>
-      decodeDmar(readFileSync(at('sys/firmware/acpi/tables/DMAR'))),
+    dmarTable: fact(at('sys/firmware/acpi/tables/DMAR'), () =>
+      Uint8Array.from(readFileSync(at('sys/firmware/acpi/tables/DMAR'))),
     ),
     remappedInterrupts: fact(at('proc/interrupts'), () => remappedChips(text('proc/interrupts'))),
     hostBridge: fact(join(pciDevices, '0000:00:00.0'), () => readHostBridge(join(pciDevices, '0000:00:00.0'))),

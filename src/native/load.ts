@@ -18,8 +18,6 @@ export type Libc = 'glibc' | 'musl';
 
 type Bindings = (options: { bindings: string; module_root: string; try: string[][] }) => NativeAddon;
 
-const bindings = createRequire(import.meta.url)('bindings') as Bindings;
-
 const thisProcess: LoadContext = {
   root: fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, ''),
   platform: process.platform,
@@ -48,6 +46,8 @@ export function load({ root, platform, arch, libc }: LoadContext): NativeAddon {
     ['prebuilds', `${platform}-${arch}-${libc()}`],
     ['build', 'Release'],
   ];
+  // Here and not above: who reads files only needs neither the addon nor what loads it.
+  const bindings = createRequire(import.meta.url)('bindings') as Bindings;
   const failures: Failure[] = [];
   for (const place of places) {
     // One place at a time: given several, bindings stops at the first file that is there but does not load, and a

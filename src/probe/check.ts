@@ -1,5 +1,5 @@
 /** Findings, and the small algebra that rules over facts are written in. */
-import type { Fact, HostFacts } from '../host/facts.ts';
+import { type Fact, type HostFacts, isForeign } from '../host/facts.ts';
 
 export type State = 'yes' | 'no' | 'unknown';
 
@@ -43,8 +43,15 @@ export interface Check {
 
 export function findingOf(check: Check, facts: HostFacts): Finding {
   const { state, why, evidence, remedy: own } = check.rule(facts);
-  const remedy = state === 'yes' || own === null ? undefined : (own ?? check.remedy?.[state]);
+  const remedy = state === 'unknown' && isForeign(facts) ? askHost : remedyOf(check, state, own);
   return { id: check.id, title: check.title, state, why, evidence, ...(remedy === undefined ? {} : { remedy }) };
+}
+
+/** No cure of a live host helps a file to tell more. */
+const askHost = 'run vtkit probe on the host itself, or vtkit capture there and give its file';
+
+function remedyOf(check: Check, state: State, own: string | null | undefined): string | undefined {
+  return state === 'yes' || own === null ? undefined : (own ?? check.remedy?.[state]);
 }
 
 export function verdict(state: State, why: string, evidence: readonly Evidence[], remedy?: string | null): Verdict {

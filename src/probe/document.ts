@@ -4,7 +4,7 @@ import type { Fact, HostFacts, IommuGroup, IommuUnit, KernelOption } from '../ho
 import type { PciFunction } from '../pci/functions.ts';
 import { type CpuIdentity, type CpuidLeaf, identify } from '../x86/cpuid.ts';
 import { cpuidDifferences } from '../x86/cpuid-differences.ts';
-import { commonMsrs, decodeVmx, hex, type VmxCapabilities } from '../x86/vmx-msrs.ts';
+import { commonMsrs, decodeVmx, hex, type VmxCapabilities, vmxMsrs } from '../x86/vmx-msrs.ts';
 import { decodeVtd, type VtdCapabilities } from '../x86/vt-d-registers.ts';
 import { type Area, type Check, type Finding, findingOf, type State } from './check.ts';
 import { kvm } from './kvm.ts';
@@ -157,7 +157,9 @@ function msrsOf(facts: HostFacts): { cpu: number; msrs: Map<number, bigint> }[] 
 
 function vmxOf(facts: HostFacts): VmxCapabilities | null {
   const read = msrsOf(facts).filter(({ msrs }) => msrs.has(0x480));
-  return read.length === 0 ? null : decodeVmx(commonMsrs(read.map(({ msrs }) => msrs)));
+  if (read.length === 0) return null;
+  const common = commonMsrs(read.map(({ msrs }) => msrs));
+  return decodeVmx(new Map([...common].filter(([index]) => vmxMsrs.includes(index))));
 }
 
 function asymmetryOf(facts: HostFacts): Asymmetry[] {

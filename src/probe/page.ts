@@ -59,15 +59,15 @@ function about({ cpu, source }: ProbeDocument): string {
   const under = cpu?.hypervisor ? `virtual machine under ${hypervisors[cpu.hypervisor] ?? cpu.hypervisor}` : undefined;
   const signature = cpu && `family ${cpu.family} model ${cpu.model} stepping ${cpu.stepping}`;
   const kernel = source.release === null ? undefined : `Linux ${source.release}`;
-  const tree = source.root === '/' ? undefined : `tree ${source.root}`;
-  return [tree, cpu?.brand || cpu?.vendor, signature, kernel, under].filter(Boolean).join(' · ') || 'an unknown host';
+  const taken = source.kind !== 'live' ? source.file : source.root === '/' ? undefined : `tree ${source.root}`;
+  return [taken, cpu?.brand || cpu?.vendor, signature, kernel, under].filter(Boolean).join(' · ') || 'an unknown host';
 }
 
 function verdictLines(document: ProbeDocument, width: number, paint: Paint): string[] {
   const column = 20;
   return document.verdicts.flatMap(({ area, state, why }) => {
     const { sign, style, said } = marks[state];
-    const [first = '', ...rest] = wrap(why, width - column);
+    const [first = '', ...rest] = wrap(tellsNothing(document, area) ? silence : why, width - column);
     const head = `${paint(style, sign)} ${paint('bold', areaNames[area][0].padEnd(4))}  ${paint(style, said.padEnd(10))}`;
     return [`${head}  ${first}`, ...rest.map((line) => ' '.repeat(column) + line)];
   });
@@ -83,7 +83,21 @@ function section(document: ProbeDocument, area: Area, style: Style): string[] {
   const [name, subject] = areaNames[area];
   const head = `${style.paint('bold', name)} ${style.paint('dim', `· ${subject}`)}`;
   const said = new Set<string>();
+  if (tellsNothing(document, area) && !style.verbose) {
+    return ['', head, `  ${style.paint(marks.unknown.style, marks.unknown.sign)} ${style.paint('dim', silence)}`];
+  }
   return ['', head, ...groupsOf(document, area, style.verbose).flatMap((group) => groupLines(group, style, said))];
+}
+
+const silence = 'the file tells nothing of it';
+
+/** A file of processors says nothing of devices: fifteen lines of unknown would say no more. */
+function tellsNothing({ findings, source }: ProbeDocument, area: Area): boolean {
+  const ofArea = new Set(checks.filter((check) => check.area === area).map(({ id }) => id));
+  return (
+    source.kind !== 'live' &&
+    findings.every(({ id, evidence }) => !ofArea.has(id) || evidence.every(({ raw }) => raw === null))
+  );
 }
 
 /** What is told in one entry. */

@@ -1,5 +1,5 @@
 /** Questions about VMX: answered by CPUID and capability MSRs of every processor, else by what the kernel read of them. */
-import type { Fact, HostFacts } from '../host/facts.ts';
+import { type Fact, type HostFacts, isForeign } from '../host/facts.ts';
 import { type CpuidLeaf, hasFeature } from '../x86/cpuid.ts';
 import { type ControlName, type ControlRegister, vmxControls } from '../x86/vmx-controls.ts';
 import { vmxFields } from '../x86/vmx-fields.ts';
@@ -85,16 +85,21 @@ export function vmxField(facts: HostFacts, register: string, name: string): Verd
   return ask(facts, { ...table, name, lowBit: range[0], highBit: range[1] });
 }
 
+/** Whether a bit of CR4 may be 1 in VMX operation (SDM Vol. 3D, A.8). */
+export function mayCr4(facts: HostFacts, name: string, bit: number): Verdict {
+  return ask(facts, { register: 'cr4Fixed1', msr: 0x489, name, lowBit: bit, highBit: bit });
+}
+
 /** An MSR of every processor. */
-export function msrs(facts: HostFacts, index: number): OfProcessor<bigint>[] {
+function msrs(facts: HostFacts, index: number): OfProcessor<bigint>[] {
   return [...facts.msrs].flatMap(([cpu, values]) => {
     const read = values.get(index);
     return read === undefined ? [] : [{ cpu, read }];
   });
 }
 
-export function msrEvidence(index: number, read: readonly OfProcessor<bigint>[]): Evidence[] {
-  return evidenceOf(`MSR ${hex(index)} (/dev/cpu/N/msr)`, read, hex);
+function msrEvidence(facts: HostFacts, index: number, read: readonly OfProcessor<bigint>[]): Evidence[] {
+  return evidenceOf(`MSR ${hex(index)}${isForeign(facts) ? '' : ' (/dev/cpu/N/msr)'}`, read, hex);
 }
 
 /** One verdict for an MSR that each processor must agree on. */
@@ -106,7 +111,7 @@ export function judgeMsr(
   const read = msrs(facts, index);
   const seen = read.map((each) => from(each.read, judge));
   if (seen.length === 0) return verdict('unknown', `MSR ${hex(index)} was not read`, []);
-  return { ...all(...seen), evidence: msrEvidence(index, read) };
+  return { ...all(...seen), evidence: msrEvidence(facts, index, read) };
 }
 
 /** How to get at MSRs, by what kept this process from them. */
@@ -137,7 +142,7 @@ function ask(facts: HostFacts, question: Question): Verdict {
   if (gate?.state === 'no') return verdict('no', gate.why, gate.evidence);
 
   const read = msrs(facts, msr);
-  const proof = msrEvidence(msr, read);
+  const proof = msrEvidence(facts, msr, read);
   const mask = ((1n << BigInt(highBit - lowBit + 1)) - 1n) << BigInt(lowBit);
   const place = `MSR ${hex(msr)} ${highBit === lowBit ? `bit ${lowBit}` : `bits ${highBit}:${lowBit}`}`;
   const clear = read.filter((each) => each.read.value !== undefined && (each.read.value & mask) === 0n);

@@ -1,11 +1,11 @@
 /** What VT-x can do here: the processor, the firmware's lock, the kernel, and use. */
-import type { HostFacts } from '../host/facts.ts';
+import { type HostFacts, isForeign } from '../host/facts.ts';
 import { hasFeature, identify } from '../x86/cpuid.ts';
 import { cpuidMaskOf } from '../x86/cpuid-masks.ts';
 import { hex } from '../x86/vmx-msrs.ts';
 import { all, type Check, concluded, evidence, from, type Verdict, verdict } from './check.ts';
 import { usable } from './kvm.ts';
-import { cpuidFeature, firstLeaves, isVirtual, judgeMsr, mayControl, msrRemedy, vmxField } from './vmx.ts';
+import { cpuidFeature, firstLeaves, isVirtual, judgeMsr, mayControl, mayCr4, msrRemedy, vmxField } from './vmx.ts';
 
 function capability(facts: HostFacts): Verdict {
   const vmx = cpuidFeature(facts, 'vmx');
@@ -132,6 +132,43 @@ const features: readonly Feature[] = [
     title: 'EPT execute-only pages',
     rule: (facts) => vmxField(facts, 'eptVpid', 'executeOnly'),
   },
+  {
+    id: 'ept.levels-4',
+    follows: 'vt-x.ept',
+    title: 'EPT with 4 levels',
+    rule: (facts) => vmxField(facts, 'eptVpid', 'pageWalk4'),
+  },
+  {
+    id: 'ept.levels-5',
+    follows: 'vt-x.ept',
+    title: 'EPT with 5 levels',
+    rule: (facts) => vmxField(facts, 'eptVpid', 'pageWalk5'),
+  },
+  {
+    id: 'ept.mode-based-execute',
+    follows: 'vt-x.ept',
+    title: 'mode-based execute control (MBEC)',
+    rule: (facts) => mayControl(facts, 'secondary', 'modeBasedExecuteControl'),
+  },
+  {
+    id: 'ept.hlat',
+    follows: 'vt-x.ept',
+    title: 'hypervisor-managed linear translation (HLAT)',
+    rule: (facts) => mayControl(facts, 'tertiary', 'enableHlat'),
+  },
+  {
+    id: 'ept.violation-ve',
+    follows: 'vt-x.ept',
+    title: 'EPT violations as #VE',
+    rule: (facts) => mayControl(facts, 'secondary', 'eptViolationVe'),
+  },
+  { id: 'vm-functions', title: 'VM functions', rule: (facts) => mayControl(facts, 'secondary', 'enableVmFunctions') },
+  {
+    id: 'vm-functions.eptp-switching',
+    follows: 'vt-x.vm-functions',
+    title: 'EPTP switching without an exit',
+    rule: (facts) => vmxField(facts, 'vmfunc', 'eptpSwitching'),
+  },
   { id: 'vpid', title: 'VPID', rule: (facts) => mayControl(facts, 'secondary', 'enableVpid'), parameter: 'vpid' },
   {
     id: 'unrestricted-guest',
@@ -159,6 +196,12 @@ const features: readonly Feature[] = [
     parameter: 'enable_apicv',
   },
   {
+    id: 'ipi-virtualization',
+    title: 'IPI virtualization',
+    rule: (facts) => mayControl(facts, 'tertiary', 'ipiVirtualization'),
+    parameter: 'enable_ipiv',
+  },
+  {
     id: 'posted-interrupts',
     title: 'posted interrupts',
     rule: (facts) => mayControl(facts, 'pin', 'postedInterrupts'),
@@ -182,6 +225,35 @@ const features: readonly Feature[] = [
     parameter: 'pml',
   },
   { id: 'tsc-scaling', title: 'TSC scaling', rule: (facts) => mayControl(facts, 'secondary', 'useTscScaling') },
+  {
+    id: 'bus-lock-detection',
+    title: 'bus-lock detection',
+    rule: (facts) => mayControl(facts, 'secondary', 'busLockDetection'),
+  },
+  {
+    id: 'processor-trace',
+    title: 'Processor Trace in guests',
+    rule: (facts) => all(vmxField(facts, 'misc', 'ptInVmx'), mayControl(facts, 'secondary', 'ptUsesGuestPhysical')),
+    parameter: 'pt_mode',
+  },
+  { id: 'sgx', title: 'SGX in guests', rule: (facts) => mayControl(facts, 'secondary', 'enableEnclsExiting') },
+  {
+    id: 'cet',
+    title: 'CET in guests',
+    rule: (facts) =>
+      all(
+        mayControl(facts, 'entry', 'loadCetState'),
+        mayControl(facts, 'exit', 'loadCetState'),
+        mayCr4(facts, 'CET', 23),
+      ),
+  },
+  {
+    id: 'fred',
+    title: 'FRED in guests',
+    rule: (facts) =>
+      all(mayControl(facts, 'entry', 'loadFred'), mayControl(facts, 'exit2', 'loadFred'), mayCr4(facts, 'FRED', 32)),
+  },
+  { id: 'lass', title: 'LASS in guests', rule: (facts) => mayCr4(facts, 'LASS', 27) },
 ];
 
 /** The processor's feature, and KVM's use of it: what a parameter switched off is there all the same. */
@@ -251,6 +323,12 @@ function nested(facts: HostFacts): Verdict {
   return said.state === 'unknown' ? parameter : { ...said, evidence: [...said.evidence, ...parameter.evidence] };
 }
 
+/** What a file can tell at most: whether something keeps VMX from use for certain. */
+function offered(said: Verdict): Verdict {
+  const why = 'processor and firmware offer VMX; a file does not tell whether a kernel uses it';
+  return said.state === 'yes' ? { ...said, state: 'unknown', why } : said;
+}
+
 export const vtX: readonly Check[] = [
   { id: 'vt-x', area: 'vt-x', title: 'processor has VMX', rule: capability },
   {
@@ -279,6 +357,7 @@ export const vtX: readonly Check[] = [
     rule: (facts) => {
       const vmx = capability(facts);
       if (vmx.state === 'no') return vmx;
+      if (isForeign(facts)) return offered(all(vmx, firmware(facts)));
       return concluded(all(vmx, firmware(facts), loaded(facts), usable(facts)), 'kvm_intel created a machine');
     },
   },

@@ -8,6 +8,9 @@ export const vmxMsrs: readonly number[] = [
   ...vmxControls.flatMap(({ msr, trueMsr }) => (trueMsr === undefined ? [msr] : [msr, trueMsr])),
 ].sort((a, b) => a - b);
 
+/** What a probe reads beside them: CPUID faulting (PLATFORM_INFO, MISC_FEATURES_ENABLES) and what models of processors tell. */
+export const probedMsrs: readonly number[] = [...vmxMsrs, 0xce, 0x140, 0x10a, 0xcf, 0x345].sort((a, b) => a - b);
+
 /** `no` must be 0; `yes` either; `forced` must be 1; `default` must be 1 by the plain MSR, may be 0 by the TRUE one. */
 export type ControlSetting = 'no' | 'yes' | 'forced' | 'default';
 

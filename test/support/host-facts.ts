@@ -54,6 +54,7 @@ export function host(given: Partial<HostFacts> = {}): HostFacts {
     iommuUnits: known('/sys/class/iommu', []),
     iommuGroups: known('/sys/kernel/iommu_groups', []),
     acpiTables: known('/sys/firmware/acpi/tables', ['APIC', 'FACP']),
+    dmarTable: missing('/sys/firmware/acpi/tables/DMAR'),
     dmar: missing('/sys/firmware/acpi/tables/DMAR'),
     remappedInterrupts: known('/proc/interrupts', []),
     hostBridge: missing('/sys/bus/pci/devices/0000:00:00.0'),

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseCpuList, parseRawCpuid, readMsrs } from '../../../src/host/cpus.ts';
+import { parseCpuList, readMsrs } from '../../../src/host/cpus.ts';
 import { fact } from '../../../src/host/facts.ts';
 import { readIommuGroups, readVfioNodes, remappedChips } from '../../../src/host/iommu.ts';
 import { parseConfig, parseCpuInfo, readKernelConfig, readModules } from '../../../src/host/kernel.ts';
@@ -33,14 +33,6 @@ describe('a list of processors', () => {
     expect(parseCpuList('0')).toEqual([0]);
     expect(() => parseCpuList('')).toThrow();
     expect(() => parseCpuList('0-x')).toThrow();
-  });
-});
-
-describe('raw CPUID text', () => {
-  it('is what cpuid -r prints', () => {
-    const text = 'CPU:\n   0x00000007 0x01: eax=0x00000030 ebx=0x00000000 ecx=0x00000000 edx=0x80000000\n';
-    expect(parseRawCpuid(text)).toEqual([{ leaf: 7, subleaf: 1, eax: 0x30, ebx: 0, ecx: 0, edx: 0x8000_0000 }]);
-    expect(() => parseRawCpuid('no such thing')).toThrow(/cpuid -r/);
   });
 });
 

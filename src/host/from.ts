@@ -1,0 +1,99 @@
+/** A host from a file that was taken of it: the format is recognised by its content. */
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { CorruptInputError, UsageError } from '../errors.ts';
+import { looksLikeAida64, parseAida64 } from './dumps/aida64.ts';
+import { looksLikeCpuidRaw, looksLikeLibvirt, parseCpuidRaw, parseLibvirt } from './dumps/cpuid-raw.ts';
+import { type DumpKind, type HostRecord, known, recordOf } from './facts.ts';
+
+type Part = Partial<HostRecord> | undefined;
+
+interface Format<Content> {
+  readonly kind: DumpKind;
+  readonly name: string;
+  readonly matches: (content: Content) => boolean;
+  /** Undefined where nothing of the format is in the file after all. */
+  readonly read: (content: Content, file: string) => Part;
+}
+
+const binaryFormats: readonly Format<Uint8Array>[] = [
+  {
+    kind: 'acpi-dump',
+    name: 'a raw DMAR table',
+    matches: (bytes) => Buffer.from(bytes.subarray(0, 4)).toString('latin1') === 'DMAR' && bytes.includes(0),
+    read: (bytes, file) => ({ dmarTable: known(file, bytes) }),
+  },
+];
+
+const textFormats: readonly Format<string>[] = [
+  { kind: 'cpuid-dump', name: 'libvirt CPU data', matches: looksLikeLibvirt, read: parseLibvirt },
+  { kind: 'cpu-dump', name: 'CPUID and MSR text (AIDA64, InstLatx64)', matches: looksLikeAida64, read: parseAida64 },
+  { kind: 'cpuid-dump', name: 'cpuid -r', matches: looksLikeCpuidRaw, read: parseCpuidRaw },
+];
+
+/** What `--from` reads, for messages. */
+export const formatNames: readonly string[] = [...binaryFormats, ...textFormats].map(({ name }) => name);
+
+/** More than a whole machine's lspci -xxxx, and little enough to read at once. */
+const largestBytes = 64 << 20;
+const headBytes = 4096;
+
+/**
+ * @throws UsageError where the file cannot be opened
+ * @throws CorruptInputError where it is none of the formats, or breaks off: with its offset or line and what was expected
+ */
+export function readHostFile(path: string): HostRecord {
+  const bytes = contentOf(path);
+  const binary = readAs(binaryFormats, bytes, path);
+  if (binary !== undefined) return binary;
+  const text = textOf(bytes);
+  const found = text === undefined ? undefined : readAs(textFormats, text, path);
+  if (found !== undefined) return found;
+  const expected = `one of: ${formatNames.join('; ')}`;
+  throw new CorruptInputError(`${path}: not a dump that is known`, {
+    file: path,
+    offset: 0,
+    expected,
+    hint: `expected ${expected}`,
+  });
+}
+
+function readAs<Content>(formats: readonly Format<Content>[], content: Content, file: string): HostRecord | undefined {
+  for (const { kind, matches, read } of formats) {
+    const part = matches(content) ? read(content, file) : undefined;
+    if (part !== undefined) return recordOf({ kind, file, release: null }, part);
+  }
+  return undefined;
+}
+
+function contentOf(path: string): Uint8Array {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch (cause) {
+    throw new UsageError(`'${path}' cannot be read: ${(cause as Error).message}`, { cause });
+  }
+  try {
+    const { size } = fstatSync(file);
+    if (size > largestBytes) {
+      throw new CorruptInputError(`${path}: ${size} bytes are more than any dump has`, {
+        file: path,
+        offset: largestBytes,
+        expected: `at most ${largestBytes} bytes`,
+      });
+    }
+    return readFileSync(file);
+  } catch (cause) {
+    if (cause instanceof CorruptInputError) throw cause;
+    throw new UsageError(`'${path}' cannot be read: ${(cause as Error).message}`, { cause });
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Undefined for what is no text: a NUL in its first bytes, unless a byte order mark says UTF-16. */
+function textOf(bytes: Uint8Array): string | undefined {
+  const [first, second] = bytes;
+  if (first === 0xff && second === 0xfe) return Buffer.from(bytes).toString('utf16le');
+  if (bytes.subarray(0, headBytes).includes(0)) return undefined;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
