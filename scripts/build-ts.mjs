@@ -1,6 +1,6 @@
-// Compiles src/ to dist/ and copies what tsc does not: the files that are data.
+// Compiles src/ to dist/, copies what tsc does not (the files that are data), and writes the schema that code defines.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
@@ -10,3 +10,6 @@ const { status } = spawnSync('node_modules/.bin/tsc', ['-p', 'tsconfig.build.jso
 if (status !== 0) process.exit(status ?? 1);
 cpSync('src', 'dist', { recursive: true, filter: (path) => !path.endsWith('.ts') });
 chmodSync('dist/cli/main.js', 0o755);
+
+const { captureJsonSchema } = await import('../dist/host/capture.js');
+writeFileSync('dist/host/capture.schema.json', `${JSON.stringify(captureJsonSchema(), null, 2)}\n`);

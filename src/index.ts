@@ -14,4 +14,4 @@ export type { RegisterName, Registers } from './machine/registers.ts';
 export type { DescriptorTable, Segment, SystemRegisterChanges, SystemRegisters } from './machine/sregs.ts';
 export type { RunOptions, RunSyncOptions, Vcpu } from './machine/vcpu.ts';
 export type { Evidence, Finding, State } from './probe/check.ts';
-export { type ProbeDocument, type ProbeOptions, probe } from './probe/index.ts';
+export { capture, type ProbeDocument, type ProbeOptions, probe } from './probe/index.ts';

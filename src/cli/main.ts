@@ -11,6 +11,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 /** Subcommands, loaded when they are asked for: `vtkit probe` must not pay for `vtkit run`. */
 const commands = {
   probe: async () => (await import('./probe.ts')).probeCommand(),
+  capture: async () => (await import('./capture.ts')).captureCommand(),
   explain: async () => (await import('./explain.ts')).explainCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
 } as const;

@@ -161,8 +161,3 @@ export function recordOf(source: HostSource & { readonly file: string }, given: 
 export function isForeign({ source }: Pick<HostRecord, 'source'>): boolean {
   return source.kind !== 'live' && source.kind !== 'capture';
 }
-
-/** False for a copied tree and for a file: their kernel cannot be asked. */
-export function isThisHost({ source }: Pick<HostRecord, 'source'>): boolean {
-  return source.kind === 'live' && source.root === '/';
-}

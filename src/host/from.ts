@@ -1,11 +1,12 @@
 /** A host from a file that was taken of it: the format is recognised by its content. */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { CorruptInputError, UsageError } from '../errors.ts';
+import { looksLikeCapture, parseCapture } from './capture.ts';
 import { looksLikeAida64, parseAida64 } from './dumps/aida64.ts';
 import { looksLikeCpuidRaw, looksLikeLibvirt, parseCpuidRaw, parseLibvirt } from './dumps/cpuid-raw.ts';
 import { type DumpKind, type HostRecord, known, recordOf } from './facts.ts';
 
-type Part = Partial<HostRecord> | undefined;
+type Part = (Partial<Omit<HostRecord, 'source'>> & { readonly release?: string | null }) | undefined;
 
 interface Format<Content> {
   readonly kind: DumpKind;
@@ -25,10 +26,17 @@ const binaryFormats: readonly Format<Uint8Array>[] = [
 ];
 
 const textFormats: readonly Format<string>[] = [
+  { kind: 'capture', name: 'a vtkit capture', matches: looksLikeCapture, read: readCapture },
   { kind: 'cpuid-dump', name: 'libvirt CPU data', matches: looksLikeLibvirt, read: parseLibvirt },
   { kind: 'cpu-dump', name: 'CPUID and MSR text (AIDA64, InstLatx64)', matches: looksLikeAida64, read: parseAida64 },
   { kind: 'cpuid-dump', name: 'cpuid -r', matches: looksLikeCpuidRaw, read: parseCpuidRaw },
 ];
+
+function readCapture(text: string, file: string): Part {
+  // Texts are read as single bytes; this one is of people's words too.
+  const { release, facts } = parseCapture(Buffer.from(text, 'latin1').toString('utf8'), file);
+  return { release, ...facts };
+}
 
 /** What `--from` reads, for messages. */
 export const formatNames: readonly string[] = [...binaryFormats, ...textFormats].map(({ name }) => name);
@@ -60,7 +68,9 @@ export function readHostFile(path: string): HostRecord {
 function readAs<Content>(formats: readonly Format<Content>[], content: Content, file: string): HostRecord | undefined {
   for (const { kind, matches, read } of formats) {
     const part = matches(content) ? read(content, file) : undefined;
-    if (part !== undefined) return recordOf({ kind, file, release: null }, part);
+    if (part === undefined) continue;
+    const { release = null, ...facts } = part;
+    return recordOf({ kind, file, release }, facts);
   }
   return undefined;
 }

@@ -1,7 +1,9 @@
 /** The probe: facts of a host, the findings that rules make of them, and the document that tells both. */
+import { encodeCapture } from '../host/capture.ts';
 import { decodeHost } from '../host/decode.ts';
 import { readHostFile } from '../host/from.ts';
 import { readLiveHost } from '../host/live.ts';
+import { withoutIdentifiers } from '../host/redact.ts';
 import type { Area } from './check.ts';
 import { areas, documentOf, type ProbeDocument } from './document.ts';
 
@@ -14,6 +16,15 @@ export interface ProbeOptions {
   readonly root?: string;
   /** A file that was taken of a host, instead of this one: nothing native is loaded. */
   readonly from?: string;
+}
+
+/**
+ * Everything that a probe reads of this host, as the text of a file that `probe({ from })` judges alike elsewhere.
+ * Serial numbers and network addresses are left out, unless `identifiers` asks for them.
+ */
+export function capture({ identifiers = false }: { readonly identifiers?: boolean } = {}): string {
+  const record = readLiveHost();
+  return encodeCapture(identifiers ? record : withoutIdentifiers(record));
 }
 
 /**

@@ -1,5 +1,5 @@
 /** What /dev/kvm can do here, by doing it. */
-import { type Fact, type HostFacts, isThisHost, type KvmAnswers } from '../host/facts.ts';
+import type { Fact, HostFacts, KvmAnswers } from '../host/facts.ts';
 import { hasFeature } from '../x86/cpuid.ts';
 import { all, type Check, evidence, from, type Verdict, verdict } from './check.ts';
 import { firstLeaves } from './vmx.ts';
@@ -126,7 +126,8 @@ export const kvm: readonly Check[] = [
     title: 'usable now',
     rule: (facts) => {
       const made = usable(facts);
-      const elsewhere = made.state === 'unknown' && !isThisHost(facts);
+      const { source } = facts;
+      const elsewhere = made.state === 'unknown' && source.kind === 'live' && source.root !== '/';
       return elsewhere ? { ...made, remedy: 'run vtkit probe on the host itself: only its kernel can tell' } : made;
     },
   },

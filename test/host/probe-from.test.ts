@@ -14,7 +14,7 @@ let bare: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'vtkit-probe-from-'));
   bare = join(folder, 'bare');
-  for (const name of ['dist', 'package.json', 'node_modules/commander']) {
+  for (const name of ['dist', 'package.json', 'node_modules/commander', 'node_modules/zod']) {
     cpSync(join(root, name), join(bare, name), { recursive: true });
   }
   mkdirSync(join(folder, 'pool'));
@@ -72,5 +72,31 @@ describe('vtkit probe --from', () => {
       expect([status, stdout]).toEqual([2, '']);
       expect(stderr).toMatch(/^error: /);
     }
+  });
+});
+
+describe('vtkit capture', () => {
+  const whole = join(root, 'dist/cli/main.js');
+  const probed = (...args: string[]) => {
+    const { stdout } = spawnSync(process.execPath, [whole, 'probe', '--json', ...args], { encoding: 'utf8' });
+    const { source: _, ...document } = JSON.parse(stdout);
+    return document;
+  };
+
+  it('takes a host along: the file is judged as the host was, without the addon too', () => {
+    const file = join(folder, 'host.json');
+    const { status } = spawnSync(process.execPath, [whole, 'capture', '--out', file]);
+    expect(status).toBe(0);
+    const live = probed();
+    expect(probed('--from', file)).toEqual(live);
+    const { source: _, ...elsewhere } = JSON.parse(vtkit('--from', file, '--json').stdout);
+    expect(elsewhere).toEqual(live);
+  });
+
+  it('leaves no half of a file where it cannot write', () => {
+    const file = join(folder, 'no/such/place.json');
+    const { status, stderr } = spawnSync(process.execPath, [whole, 'capture', '--out', file], { encoding: 'utf8' });
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/place.json' cannot be written/);
   });
 });
