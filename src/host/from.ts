@@ -50,7 +50,11 @@ const headBytes = 4096;
  * @throws CorruptInputError where it is none of the formats, or breaks off: with its offset or line and what was expected
  */
 export function readHostFile(path: string): HostRecord {
-  const bytes = contentOf(path);
+  return readHostBytes(contentOf(path), path);
+}
+
+/** The same of a file's content. @param path for errors */
+export function readHostBytes(bytes: Uint8Array, path: string): HostRecord {
   const binary = readAs(binaryFormats, bytes, path);
   if (binary !== undefined) return binary;
   const text = textOf(bytes);

@@ -1,5 +1,5 @@
 /** Facts of hosts that tests make up: one processor with VMX, and nothing else to see. */
-import type { Fact, HostFacts } from '../../src/host/facts.ts';
+import type { Fact, HostFacts, HostRecord } from '../../src/host/facts.ts';
 import type { Finding } from '../../src/probe/check.ts';
 import { areas, documentOf } from '../../src/probe/index.ts';
 import type { CpuidLeaf } from '../../src/x86/cpuid.ts';
@@ -63,6 +63,12 @@ export function host(given: Partial<HostFacts> = {}): HostFacts {
     sriovCapabilities: known('/sys/bus/pci/devices/*/config', { found: [], unseen: [] }),
     ...given,
   };
+}
+
+/** The same as it was read, before anything is decoded. */
+export function record(given: Partial<HostRecord> = {}): HostRecord {
+  const { dmar: _, ...read } = host(given);
+  return read;
 }
 
 /** A /dev/kvm that answers, with a machine created unless `vm` says otherwise. */

@@ -6,19 +6,15 @@ import { captureJsonSchema, encodeCapture, looksLikeCapture, parseCapture } from
 import { recordOf } from '../../../src/host/facts.ts';
 import { readLiveHost } from '../../../src/host/live.ts';
 import { withoutIdentifiers } from '../../../src/host/redact.ts';
-import { cpus, host, known, msrs } from '../../support/host-facts.ts';
+import { cpus, known, msrs, record } from '../../support/host-facts.ts';
 
-const {
-  source,
-  dmar: _,
-  ...facts
-} = host({
+const told = record({
   cpuid: cpus([{ leaf: 0x8000_0001, subleaf: 0, eax: 0xffff_ffff, ebx: 1, ecx: 2, edx: 3 }]),
   msrs: msrs({ 1152: 0x00da_0400_0000_0004n, 58: 'EIO' }),
   dmarTable: known('DMAR', Uint8Array.of(0x44, 0, 255)),
 });
-const record = { source, ...facts };
-const text = encodeCapture(record);
+const { source: _, ...facts } = told;
+const text = encodeCapture(told);
 
 describe('a capture', () => {
   it('gives back what was read, byte for byte and error for error', () => {
@@ -66,7 +62,7 @@ describe('a capture', () => {
 
 describe('identifiers', () => {
   it('are left out: the processor’s serial number, network addresses, unique ids', () => {
-    const told = recordOf(
+    const identified = recordOf(
       { kind: 'capture', file: 'x', release: null },
       {
         cpuid: cpus([{ leaf: 3, subleaf: 0, eax: 0, ebx: 0, ecx: 0x1234, edx: 0x5678 }]),
@@ -76,7 +72,7 @@ describe('identifiers', () => {
         ),
       },
     );
-    const { cpuid, cmdline } = withoutIdentifiers(told);
+    const { cpuid, cmdline } = withoutIdentifiers(identified);
     expect(cpuid.get(0)?.value).toEqual([{ leaf: 3, subleaf: 0, eax: 0, ebx: 0, ecx: 0, edx: 0 }]);
     expect(cmdline.value).toBe('root=UUID=UUID bootif=00:00:00:00:00:00 quiet');
   });
