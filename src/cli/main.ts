@@ -12,6 +12,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 const commands = {
   probe: async () => (await import('./probe.ts')).probeCommand(),
   capture: async () => (await import('./capture.ts')).captureCommand(),
+  report: async () => (await import('./html-report.ts')).reportCommand(),
   explain: async () => (await import('./explain.ts')).explainCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
 } as const;

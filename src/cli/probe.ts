@@ -1,14 +1,13 @@
 /** `vtkit probe`: what this host can do, with evidence and remedies. */
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
-import { CorruptInputError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { formatNames } from '../host/from.ts';
 import type { Area } from '../probe/check.ts';
 import { areas, exitCodeOf, probe } from '../probe/index.ts';
 import { type PageOptions, page } from '../probe/page.ts';
-import { Progress } from './progress.ts';
-import { exitCode, report } from './report.ts';
+import { dumpsAt, filesAt } from './dumps.ts';
 
 interface ProbeFlags {
   readonly json?: boolean;
@@ -52,9 +51,8 @@ function run(flags: ProbeFlags): void {
     throw new UsageError('--root and --from name two hosts', { hint: 'give one of them' });
   }
   if (flags.root !== undefined) checkTree(flags.root);
-  const files = flags.from === undefined ? undefined : filesOf(flags.from);
-  if (files !== undefined) {
-    runFiles(files, flags);
+  if (flags.from !== undefined && filesAt(flags.from).directory) {
+    runDirectory(flags.from, flags);
     return;
   }
   const document = probe({
@@ -66,40 +64,18 @@ function run(flags: ProbeFlags): void {
   process.exitCode = exitCodeOf(document);
 }
 
-/** One document after the other; a file that is no dump is reported, and keeps no other from being read. */
-function runFiles(files: readonly string[], flags: ProbeFlags): void {
-  const progress = new Progress('reading dumps', files.length);
+/** One document after the other, as they are read. */
+function runDirectory(directory: string, flags: ProbeFlags): void {
   const codes = new Set<number>();
   let separator = flags.json ? '[\n' : '';
-  for (const from of files) {
-    try {
-      const document = probe({ from, ...(flags.only === undefined ? {} : { only: flags.only }) });
-      codes.add(exitCodeOf(document));
-      process.stdout.write(separator + (flags.json ? JSON.stringify(document) : page(document, style(flags))));
-      separator = flags.json ? ',\n' : '\n';
-    } catch (error) {
-      if (!(error instanceof CorruptInputError || error instanceof UsageError)) throw error;
-      progress.end();
-      report(error);
-      codes.add(exitCode.misuse);
-    }
-    progress.step();
-  }
-  progress.end();
-  if (flags.json) process.stdout.write(`${separator === ',\n' ? '\n' : separator}]\n`);
-  process.exitCode = [exitCode.misuse, 1, 3, 0].find((code) => codes.has(code)) ?? exitCode.misuse;
-}
-
-/** A directory's files, sorted; undefined where the path is no directory. */
-function filesOf(path: string): string[] | undefined {
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found === undefined) throw new UsageError(`--from: '${path}' is not there`);
-  if (!found.isDirectory()) return undefined;
-  const files = readdirSync(path, { withFileTypes: true }).filter(
-    (entry) => entry.isFile() && !entry.name.startsWith('.'),
-  );
-  if (files.length === 0) throw new UsageError(`--from: '${path}' holds no file`);
-  return files.map(({ name }) => join(path, name)).sort();
+  dumpsAt(directory, (from) => {
+    const document = probe({ from, ...(flags.only === undefined ? {} : { only: flags.only }) });
+    codes.add(exitCodeOf(document));
+    process.stdout.write(separator + (flags.json ? JSON.stringify(document) : page(document, style(flags))));
+    separator = flags.json ? ',\n' : '\n';
+  });
+  if (flags.json) process.stdout.write(codes.size === 0 ? '[]\n' : '\n]\n');
+  process.exitCode ??= [1, 3, 0].find((code) => codes.has(code)) ?? 0;
 }
 
 function style({ verbose }: ProbeFlags): PageOptions {

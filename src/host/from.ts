@@ -21,7 +21,7 @@ const binaryFormats: readonly Format<Uint8Array>[] = [
     kind: 'acpi-dump',
     name: 'a raw DMAR table',
     matches: (bytes) => Buffer.from(bytes.subarray(0, 4)).toString('latin1') === 'DMAR' && bytes.includes(0),
-    read: (bytes, file) => ({ dmarTable: known(file, bytes) }),
+    read: (bytes, file) => ({ dmarTable: known(file, bytes), acpiTables: known(file, ['DMAR']) }),
   },
 ];
 

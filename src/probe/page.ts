@@ -1,7 +1,8 @@
 /** A probe's document as a page for people. */
 import { styleText } from 'node:util';
 import type { Area, Finding, State } from './check.ts';
-import { checks, type ProbeDocument } from './document.ts';
+import type { ProbeDocument } from './document.ts';
+import { type Group, groupsOf, silence, tellsNothing } from './groups.ts';
 import { wrap } from './wrap.ts';
 
 export interface PageOptions {
@@ -88,51 +89,6 @@ function section(document: ProbeDocument, area: Area, style: Style): string[] {
   }
   return ['', head, ...groupsOf(document, area, style.verbose).flatMap((group) => groupLines(group, style, said))];
 }
-
-const silence = 'the file tells nothing of it';
-
-/** A file of processors says nothing of devices: fifteen lines of unknown would say no more. */
-function tellsNothing({ findings, source }: ProbeDocument, area: Area): boolean {
-  const ofArea = new Set(checks.filter((check) => check.area === area).map(({ id }) => id));
-  return (
-    source.kind !== 'live' &&
-    findings.every(({ id, evidence }) => !ofArea.has(id) || evidence.every(({ raw }) => raw === null))
-  );
-}
-
-/** What is told in one entry. */
-interface Group {
-  readonly findings: readonly Finding[];
-  /** Only features, without a remedy: their names say enough. */
-  readonly names: boolean;
-}
-
-function groupsOf({ findings }: ProbeDocument, area: Area, verbose: boolean): Group[] {
-  const found = new Map(findings.map((finding) => [finding.id, finding]));
-  const rows = checks
-    .filter((check) => check.area === area)
-    .flatMap((check) => {
-      const finding = found.get(check.id);
-      return finding === undefined ? [] : [{ check, finding }];
-    });
-  if (verbose) return rows.map(({ finding }) => ({ findings: [finding], names: false }));
-
-  const groups = new Map<string, { findings: Finding[]; names: boolean }>();
-  const reasons = rows.filter(({ check }) => check.kind === undefined).map(({ finding }) => reasonOf(finding));
-  for (const { check, finding } of rows) {
-    const feature = check.follows === undefined ? 'yes' : found.get(check.follows)?.state;
-    if (check.kind === 'use' ? feature !== 'yes' || finding.state === 'yes' : feature === 'no') continue;
-    const reason = reasonOf(finding);
-    const names = check.kind === 'feature' && finding.remedy === undefined && !reasons.includes(reason);
-    const key = names ? finding.state : reason;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, { findings: [finding], names });
-    else group.findings.push(finding);
-  }
-  return [...groups.values()];
-}
-
-const reasonOf = ({ state, why }: Finding): string => `${state} ${why}`;
 
 function groupLines({ findings, names }: Group, { width, verbose, paint }: Style, said: Set<string>): string[] {
   const [finding] = findings as [Finding];

@@ -50,6 +50,7 @@ export function processors(cpus: readonly number[]): string {
 /** A CPUID feature, on every processor. */
 export function cpuidFeature(facts: HostFacts, name: string): Verdict {
   const perCpu = [...facts.cpuid].map(([cpu, read]) => ({ cpu, read, has: hasFeature(read.value ?? [], name) }));
+  if (perCpu.length === 0) return verdict('unknown', 'CPUID: not in the file', []);
   const proof = evidenceOf('CPUID', perCpu, (leaves) => `${name} = ${hasFeature(leaves, name) ? 1 : 0}`);
   const unread = perCpu.find(({ has }) => has === undefined);
   const without = perCpu.filter(({ has }) => has === false).map(({ cpu }) => cpu);

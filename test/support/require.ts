@@ -1,20 +1,32 @@
 /** What this host has, and how a test says that it needs it. */
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import type { TestContext } from 'vitest';
 
-export type Feature = 'kvm';
+/** Debian's name first. */
+export const chromiumPath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
+  existsSync,
+);
 
 /** True, or in one sentence why not. */
+const features = {
+  kvm: () => {
+    try {
+      accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
+      return true;
+    } catch (error) {
+      return `this host has no usable kvm: ${(error as Error).message}`;
+    }
+  },
+  chromium: () => chromiumPath !== undefined || 'no Chromium is installed (the Debian package chromium)',
+} as const;
+
+export type Feature = keyof typeof features;
+
 export function hostHas(feature: Feature): true | string {
-  try {
-    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
-    return true;
-  } catch (error) {
-    return `this host has no usable ${feature}: ${(error as Error).message}`;
-  }
+  return features[feature]();
 }
 
-/** Skips the test with the reason; fails it where REQUIRE says that the host has the feature (REQUIRE=kvm). */
+/** Skips the test with the reason; fails it where REQUIRE says that the host has the feature (REQUIRE=kvm,chromium). */
 export function requireOrSkip(context: TestContext, feature: Feature): void {
   const has = hostHas(feature);
   if (has === true) return;

@@ -19,9 +19,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   machine: ['x86', 'acpi'],
   host: ['x86', 'pci', 'acpi', 'native'],
   probe: ['host', 'x86', 'pci', 'acpi'],
+  report: ['probe', 'x86', 'pci', 'acpi'],
   kvm: ['machine', 'native', 'x86'],
   emulator: ['machine', 'native', 'x86'],
-  cli: ['probe', 'kvm', 'emulator', 'machine', 'host'],
+  cli: ['probe', 'report', 'kvm', 'emulator', 'machine', 'host'],
 };
 
 describe('src', () => {
