@@ -25,8 +25,8 @@ export interface ProbeDocument {
   readonly findings: readonly Finding[];
   /** The first processor; null where no CPUID could be read. */
   readonly cpu: (CpuIdentity & { readonly leaves: readonly RawLeaf[] }) | null;
-  /** Decoded capability MSRs, as far as all processors have them in common; null where none could be read. */
-  readonly vmx: VmxCapabilities | null;
+  /** Decoded capability MSRs, as far as all processors have them in common; empty where none could be read. */
+  readonly vmx: VmxCapabilities;
   readonly kvm: {
     readonly apiVersion: number | null;
     readonly vcpuMmapBytes: number | null;
@@ -155,11 +155,11 @@ function msrsOf(facts: HostFacts): { cpu: number; msrs: Map<number, bigint> }[] 
   }));
 }
 
-function vmxOf(facts: HostFacts): VmxCapabilities | null {
-  const read = msrsOf(facts).filter(({ msrs }) => msrs.has(0x480));
-  if (read.length === 0) return null;
-  const common = commonMsrs(read.map(({ msrs }) => msrs));
-  return decodeVmx(new Map([...common].filter(([index]) => vmxMsrs.includes(index))));
+/** Many dumps hold the MSRs of one processor: then these are what is known of all. */
+function vmxOf(facts: HostFacts): VmxCapabilities {
+  const perCpu = msrsOf(facts).map(({ msrs }) => new Map([...msrs].filter(([index]) => vmxMsrs.includes(index))));
+  const capable = perCpu.filter((msrs) => msrs.has(0x480));
+  return decodeVmx(commonMsrs(capable.length > 0 ? capable : perCpu.filter((msrs) => msrs.size > 0)));
 }
 
 function asymmetryOf(facts: HostFacts): Asymmetry[] {

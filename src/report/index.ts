@@ -61,7 +61,7 @@ function poolSections(documents: readonly ProbeDocument[]): Section[] {
     ...documents.map((document) => ({
       title: nameOf(document),
       body: html`${about(document)}${verdicts(document)}<details><summary>Findings</summary>${areas.map((area) => findings(document, area))}</details>
-${document.vmx === null ? null : html`<details><summary>VMX capabilities</summary>${vmx(document)}</details>`}`,
+${document.vmx.controls.length === 0 ? null : html`<details><summary>VMX capabilities</summary>${vmx(document)}</details>`}`,
     })),
   ];
 }

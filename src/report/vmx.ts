@@ -14,7 +14,7 @@ const settings: Readonly<Record<ControlSetting, Html>> = {
 };
 
 export function vmx({ vmx: capabilities }: ProbeDocument): Html | null {
-  if (capabilities === null) return null;
+  if (capabilities.controls.length === 0) return null;
   const { controls, fields, unknownBits, msrs } = capabilities;
   const registers = vmxControls.filter(({ register }) => controls.some((row) => row.register === register));
   return html`${registers.map(({ register, msr, section }) => {

@@ -137,7 +137,7 @@ describe('vtkit probe --root', () => {
     ]);
     // The file lacks MSR 48Ch, and the line of flags in this tree has no word for pages.
     expect(state('vt-x.ept.pages-2m')).toBe('unknown');
-    expect(other.vmx?.fields).toContainEqual(
+    expect(other.vmx.fields).toContainEqual(
       expect.objectContaining({ register: 'basic', name: 'revision', value: '0x2b' }),
     );
   });

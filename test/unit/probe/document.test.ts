@@ -14,7 +14,7 @@ describe('the document', () => {
   it('has null for what could not be read', () => {
     expect(document({ cpuid: new Map() })).toMatchObject({
       cpu: null,
-      vmx: null,
+      vmx: { msrs: {}, controls: [], fields: [], unknownBits: [] },
       dmar: null,
       kernel: { config: null },
     });
@@ -23,7 +23,7 @@ describe('the document', () => {
   it('is JSON: no bigint, no undefined', () => {
     const made = document({ msrs: msrs({ 1152: 0x00d8_1000_0000_002bn }) });
     expect(JSON.parse(JSON.stringify(made))).toEqual(made);
-    expect(made.vmx?.msrs).toEqual({ '0x480': '0xd810000000002b' });
+    expect(made.vmx.msrs).toEqual({ '0x480': '0xd810000000002b' });
   });
 });
 
@@ -43,6 +43,6 @@ describe('asymmetry', () => {
     const [big, small] = [0x4000_0000n << 32n, 0n];
     const made = document({ msrs: msrs({ 1152: 1n, 1163: big }, { 1152: 1n, 1163: small }) });
     expect(made.asymmetry).toEqual([{ cpu: 1, register: '0x48b', value: '0x0' }]);
-    expect(made.vmx?.controls.find(({ name }) => name === 'busLockDetection')?.setting).toBe('no');
+    expect(made.vmx.controls.find(({ name }) => name === 'busLockDetection')?.setting).toBe('no');
   });
 });

@@ -78,17 +78,17 @@ describe('a dump of a processor', () => {
     const document = probed(context, 'Yorkfield');
     expect(stateOf(document, 'vt-x.flex-priority')).toBe('yes');
     expect(stateOf(document, 'vt-x.ept')).toBe('no');
-    expect(document.vmx?.controls.some(({ register }) => register === 'tertiary')).toBe(false);
-    expect(document.vmx?.unknownBits).toEqual([{ register: 'misc', msr: '0x485', bit: 9 }]);
+    expect(document.vmx.controls.some(({ register }) => register === 'tertiary')).toBe(false);
+    expect(document.vmx.unknownBits).toEqual([{ register: 'misc', msr: '0x485', bit: 9 }]);
   });
 
   it('shows bits that no table names', (context) => {
-    expect(probed(context, 'SapphireRapids').vmx?.unknownBits).toContainEqual({
+    expect(probed(context, 'SapphireRapids').vmx.unknownBits).toContainEqual({
       register: 'basic',
       msr: '0x480',
       bit: 57,
     });
-    expect(probed(context, 'IceLakeY').vmx?.unknownBits).toContainEqual({
+    expect(probed(context, 'IceLakeY').vmx.unknownBits).toContainEqual({
       register: 'secondary',
       msr: '0x48b',
       bit: 29,
