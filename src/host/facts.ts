@@ -1,6 +1,6 @@
 /** What is known of a host, and where each fact comes from. A source that cannot be read is a fact too. */
 import type { Dmar } from '../acpi/dmar.ts';
-import type { PciFunction } from '../pci/functions.ts';
+import type { PciFunction } from '../pci/dump.ts';
 import type { HostBridge } from '../pci/host-bridge.ts';
 import type { CpuidLeaf } from '../x86/cpuid.ts';
 

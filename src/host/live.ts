@@ -1,8 +1,7 @@
 /** Facts of the host that this process runs on, or of another /sys, /proc and /dev tree. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findSriovCapabilities } from '../pci/extended-capabilities.ts';
-import { readPciFunctions } from '../pci/functions.ts';
+import { findSriovCapabilities, readPciFunctions } from '../pci/functions.ts';
 import { readHostBridge } from '../pci/host-bridge.ts';
 import { hasFeature } from '../x86/cpuid.ts';
 import { probedMsrs, vmxMsrs } from '../x86/vmx-msrs.ts';

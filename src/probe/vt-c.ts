@@ -1,6 +1,6 @@
 /** What VT-c can do here: SR-IOV and VMDq. */
 import type { Fact, HostFacts } from '../host/facts.ts';
-import type { PciFunction } from '../pci/functions.ts';
+import type { PciFunction } from '../pci/dump.ts';
 import { sriovDrivers } from '../pci/sriov-drivers.ts';
 import { vmdqPools } from '../pci/vmdq-pools.ts';
 import { type Check, evidence, from, type Verdict, verdict } from './check.ts';
@@ -9,8 +9,14 @@ import { isVirtual } from './vmx.ts';
 const noBus = 'there is no PCI bus';
 const needsKernel = 'use a kernel with CONFIG_PCI_IOV, as distributions build it';
 
+/** The kernel's numbers; of a dump, which does not have them, those of the capability. */
+function vfsOf({ virtualFunctions, sriov }: PciFunction): { readonly total: number; readonly enabled: number } | null {
+  if (virtualFunctions !== 'unknown') return virtualFunctions;
+  return sriov === null || sriov === 'unknown' ? null : { total: sriov.totalVfs, enabled: sriov.numVfs };
+}
+
 const physical = (functions: readonly PciFunction[]): PciFunction[] =>
-  functions.filter(({ sriov }) => sriov !== null && sriov.total > 0);
+  functions.filter((pci) => (vfsOf(pci)?.total ?? 0) > 0);
 
 const ids = (functions: readonly PciFunction[]): string =>
   functions.map(({ address, vendorId, deviceId }) => `${address} ${vendorId}:${deviceId}`).join(', ') || 'no functions';
@@ -25,7 +31,7 @@ function capability(facts: HostFacts): Verdict {
     (functions) => {
       const able = physical(functions);
       if (able.length === 0) return ['no', `none of ${functions.length} PCI functions has SR-IOV`, remedy];
-      return ['yes', able.map(({ address, sriov }) => `${address} (${sriov?.total} VFs)`).join(', ')];
+      return ['yes', able.map((pci) => `${pci.address} (${vfsOf(pci)?.total} VFs)`).join(', ')];
     },
     { show: ids, absent: noBus },
   );
@@ -75,7 +81,7 @@ function usable(facts: HostFacts): Verdict {
       if (ports.length === 0) {
         return ['no', 'the kernel does not handle SR-IOV', needsKernel];
       }
-      const split = ports.filter(({ sriov }) => (sriov?.enabled ?? 0) > 0);
+      const split = ports.filter((pci) => (vfsOf(pci)?.enabled ?? 0) > 0);
       if (split.length > 0) return ['yes', `${addresses(split)} has virtual functions`];
       const ready = ports.filter(({ driver }) => driver !== null && sriovDrivers.has(driver));
       if (ready.length > 0) return ['yes', `the driver of ${addresses(ready)} can create virtual functions`];

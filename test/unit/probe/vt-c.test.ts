@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PciFunction } from '../../../src/pci/functions.ts';
+import type { PciFunction } from '../../../src/pci/dump.ts';
 import { finding, host, known, missing } from '../../support/host-facts.ts';
 
 /** An Intel 82599, which the ixgbe driver splits into up to 63 virtual functions. */
