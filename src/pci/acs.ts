@@ -19,10 +19,16 @@ const ports: readonly ExpressType[] = ['root-port', 'downstream-port'];
 export type IsolationFacts = Pick<PciFunction, 'address' | 'multifunction' | 'express' | 'acs' | 'physicalFunction'>;
 
 /**
+ * The registers as dumped, or as they are once Linux drives an IOMMU: it then switches on what the function is capable
+ * of (pci_enable_acs). A dump of a host without an IOMMU in use shows them off.
+ */
+export type AcsState = 'as-dumped' | 'as-linux-enables';
+
+/**
  * Quirks of the kernel (drivers/pci/quirks.c, pci_dev_acs_enabled) override the answer for devices that isolate in
  * their own way: on a live host the IOMMU group is the truth, and this explains it.
  */
-export function acsIsolates(pci: IsolationFacts): Isolation {
+export function acsIsolates(pci: IsolationFacts, state: AcsState = 'as-dumped'): Isolation {
   const { express, acs } = pci;
   if (express === unknown) return { isolates: unknown, why: 'its PCI Express capability was not dumped' };
   if (express === null) return { isolates: false, why: 'conventional PCI has no ACS' };
@@ -36,7 +42,7 @@ export function acsIsolates(pci: IsolationFacts): Isolation {
   if (acs === unknown) return { isolates: unknown, why: `${subject} needs ACS, which was not dumped` };
   if (acs === null) return { isolates: false, why: `${subject} needs ACS, and has none` };
   // A control whose capability bit is absent counts as hard-wired on.
-  const off = required.filter((name) => acs[name].capable && !acs[name].enabled);
+  const off = state === 'as-linux-enables' ? [] : required.filter((name) => acs[name].capable && !acs[name].enabled);
   if (off.length > 0) return { isolates: false, why: `ACS has ${off.join(', ')} switched off` };
   return { isolates: true, why: `ACS has on, or needs no switch for, ${required.join(', ')}` };
 }

@@ -1,5 +1,5 @@
 /** IOMMU groups as Linux would make them of a topology (drivers/iommu/iommu.c, pci_device_group). */
-import { acsIsolates, type Isolation, isMultifunction } from './acs.ts';
+import { type AcsState, acsIsolates, type Isolation, isMultifunction } from './acs.ts';
 import { type PciLocation, parseAddress } from './address.ts';
 import { unknown } from './config-space.ts';
 import type { PciFunction } from './dump.ts';
@@ -30,10 +30,10 @@ class Node {
   why = '';
   #leader: Node = this;
 
-  constructor(pci: PciFunction, location: PciLocation) {
+  constructor(pci: PciFunction, location: PciLocation, acs: AcsState) {
     this.pci = pci;
     this.location = location;
-    this.isolation = acsIsolates(pci);
+    this.isolation = acsIsolates(pci, acs);
   }
 
   get leader(): Node {
@@ -61,10 +61,10 @@ class Node {
  * What decides and was not dumped is taken not to isolate, and the group is then not certain. Quirks of the kernel, and
  * functions that no IOMMU translates, are not seen here.
  */
-export function expectedGroups(functions: readonly PciFunction[]): ExpectedGroup[] {
+export function expectedGroups(functions: readonly PciFunction[], acs: AcsState = 'as-dumped'): ExpectedGroup[] {
   const nodes = functions.flatMap((pci) => {
     const location = parseAddress(pci.address);
-    return location === undefined ? [] : [new Node(pci, location)];
+    return location === undefined ? [] : [new Node(pci, location, acs)];
   });
   const orphans = connect(nodes);
   const devices = groupBy(nodes, deviceOf);

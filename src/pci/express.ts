@@ -36,8 +36,8 @@ const typeOf = (control: number): ExpressType =>
   expressTypes[bits(control, 7, 4) as keyof typeof expressTypes] ?? 'reserved';
 
 const hasLink = (type: ExpressType): boolean => !type.startsWith('root-complex-');
-const hasSlot = (type: ExpressType, control: number): boolean =>
-  (type === 'root-port' || type === 'downstream-port') && bit(control, 8);
+const isDownstream = (type: ExpressType): boolean => type === 'root-port' || type === 'downstream-port';
+const hasSlot = (type: ExpressType, control: number): boolean => isDownstream(type) && bit(control, 8);
 const hasRoot = (type: ExpressType): boolean => type === 'root-port' || type === 'root-complex-event-collector';
 
 /** How far the registers reach that this type and version has. */
@@ -81,16 +81,16 @@ export function decodeExpress(space: ConfigSpace, at: number) {
     link: hasLink(type) ? decodeLink(space, at) : null,
     slot: hasSlot(type, control) ? decodeSlot(space, at) : null,
     root: hasRoot(type) ? { crsSoftwareVisibility: pair(space.u16(at + 0x1e), 0, space.u16(at + 0x1c), 4) } : null,
-    ...(version >= 2 ? decodeDevice2(space, at) : noDevice2),
+    ...(version >= 2 ? decodeDevice2(space, at, type) : noDevice2),
   };
 }
 
 /** Device Capabilities 2 and Device Control 2 (7.5.3.15, 7.5.3.16), which version 1 lacks. */
-function decodeDevice2(space: ConfigSpace, at: number) {
+function decodeDevice2(space: ConfigSpace, at: number, type: ExpressType) {
   const [capabilities, control] = [space.u32(at + 0x24), space.u16(at + 0x28)];
   return {
     completionTimeout: { ranges: bits(capabilities, 3, 0), disable: pair(capabilities, 4, control, 4) },
-    ariForwarding: pair(capabilities, 5, control, 5),
+    ariForwarding: isDownstream(type) ? pair(capabilities, 5, control, 5) : null,
     atomicOps: {
       ...flags(capabilities, { routing: 6, completer32: 7, completer64: 8, completer128: 9 }),
       ...flags(control, { requesterEnabled: 6, egressBlocking: 7 }),
