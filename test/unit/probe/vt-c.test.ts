@@ -1,19 +1,18 @@
 import { describe, expect, it } from 'vitest';
+import { decodeSpace } from '../../../src/pci/decode.ts';
 import type { PciFunction } from '../../../src/pci/dump.ts';
 import { finding, host, known, missing } from '../../support/host-facts.ts';
+import { express, extended, header, spaceOf } from '../../support/pci-space.ts';
 
 /** An Intel 82599, which the ixgbe driver splits into up to 63 virtual functions. */
 const port: PciFunction = {
-  address: '0000:01:00.0',
-  vendorId: '0x8086',
-  deviceId: '0x10fb',
-  class: '0x020000',
+  ...decodeSpace('0000:01:00.0', spaceOf(256, { ...header(), 0: 0x10fb_8086 })),
   driver: 'ixgbe',
   iommuGroup: null,
-  sriov: { total: 63, enabled: 0 },
+  virtualFunctions: { total: 63, enabled: 0 },
   physicalFunction: null,
 };
-const plain = { ...port, address: '0000:02:00.0', deviceId: '0x1533', driver: 'igb', sriov: null };
+const plain = { ...port, address: '0000:02:00.0', deviceId: '0x1533', driver: 'igb', virtualFunctions: null };
 const pci = (...functions: PciFunction[]) => ({ pci: known('/sys/bus/pci/devices', functions) });
 const built = (PCI_IOV: 'y' | 'n') => ({ kernelConfig: known('/proc/config.gz', { PCI_IOV }) });
 const spaces = (found: string[], unseen: string[] = []) => ({ sriovCapabilities: known('config', { found, unseen }) });
@@ -35,6 +34,16 @@ describe('vt-c.sr-iov', () => {
     expect(state({ sriovCapabilities: missing('config', 'EACCES') })).toBe('unknown');
   });
 
+  it('is what the capability says in a dump, where no kernel says it', () => {
+    const words = { ...express('endpoint'), 256: extended(0x10), 268: 0x003f_003f };
+    const dumped = {
+      ...port,
+      ...decodeSpace('0000:01:00.0', spaceOf(4096, words)),
+      virtualFunctions: 'unknown',
+    } as const;
+    expect(finding(host(pci(dumped)), 'vt-c.sr-iov')).toMatchObject({ state: 'yes', why: '0000:01:00.0 (63 VFs)' });
+  });
+
   it('is unknown where there is a bus that cannot be read, and no where there is none', () => {
     expect(finding(host({ pci: missing('pci', 'EACCES') }), 'vt-c.sr-iov').state).toBe('unknown');
     expect(finding(host({ pci: missing('pci', 'ENOENT') }), 'vt-c.sr-iov').state).toBe('no');
@@ -46,7 +55,7 @@ describe('vt-c.usable', () => {
 
   it('is yes with a driver that creates virtual functions, or with some that exist', () => {
     expect(state(port)).toBe('yes');
-    expect(state({ ...port, driver: 'some_driver', sriov: { total: 63, enabled: 2 } })).toBe('yes');
+    expect(state({ ...port, driver: 'some_driver', virtualFunctions: { total: 63, enabled: 2 } })).toBe('yes');
   });
 
   it('is unknown with a driver that nobody knows to do it', () => {
