@@ -146,11 +146,26 @@ function build(z: typeof zod): zod.ZodType<Capture> {
     dmarTable: fact(bytes),
     remappedInterrupts: fact(texts),
     vfioNodes: fact(texts),
-    hostBridge: fact(
-      z.strictObject({ vendorId: z.string(), deviceId: z.string(), vtdDisabled: z.boolean().nullable() }),
+    pciRecords: fact(
+      z.array(
+        z.strictObject({
+          address: z.string(),
+          config: bytes,
+          kernel: z
+            .strictObject({
+              vendorId: text,
+              deviceId: text,
+              class: text,
+              driver: text,
+              iommuGroup: text,
+              physicalFunction: text,
+              virtualFunctions: z.union([z.strictObject({ total: z.number(), enabled: z.number() }), text]),
+            })
+            .nullable(),
+          faults: z.array(z.strictObject({ message: z.string(), offset: z.number().nullable() })),
+        }),
+      ),
     ),
-    pci: fact(z.array(z.looseObject({ address: z.string() }))),
-    sriovCapabilities: fact(z.strictObject({ found: texts, unseen: texts })),
   });
   return z.strictObject({
     vtkitCapture: z.literal(captureVersion),

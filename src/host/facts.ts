@@ -1,7 +1,8 @@
 /** What is known of a host, and where each fact comes from. A source that cannot be read is a fact too. */
 import type { Dmar } from '../acpi/dmar.ts';
-import type { PciFunction } from '../pci/dump.ts';
+import type { PciFunction } from '../pci/functions.ts';
 import type { HostBridge } from '../pci/host-bridge.ts';
+import type { PciRecord } from '../pci/record.ts';
 import type { CpuidLeaf } from '../x86/cpuid.ts';
 
 export type Fact<T> = Known<T> | Unread;
@@ -89,15 +90,16 @@ export interface HostRecord {
   readonly remappedInterrupts: Fact<readonly string[]>;
   /** What there is of /dev/vfio/* and /dev/iommu. */
   readonly vfioNodes: Fact<readonly string[]>;
-  readonly hostBridge: Fact<HostBridge>;
-  readonly pci: Fact<readonly PciFunction[]>;
-  /** Functions whose configuration space has the SR-IOV capability, looked for where the kernel may not show it. */
-  readonly sriovCapabilities: Fact<{ readonly found: readonly string[]; readonly unseen: readonly string[] }>;
+  readonly pciRecords: Fact<readonly PciRecord[]>;
 }
 
-/** What is known of a host: its record, with tables decoded. */
+/** What is known of a host: its record, with tables and configuration spaces decoded. */
 export interface HostFacts extends HostRecord {
   readonly dmar: Fact<Dmar>;
+  readonly pci: Fact<readonly PciFunction[]>;
+  readonly hostBridge: Fact<HostBridge>;
+  /** Functions whose configuration space has the SR-IOV capability, whatever the kernel shows of it. */
+  readonly sriovCapabilities: Fact<{ readonly found: readonly string[]; readonly unseen: readonly string[] }>;
 }
 
 export function known<T>(source: string, value: T): Known<T> {
@@ -150,9 +152,7 @@ export function recordOf(source: HostSource & { readonly file: string }, given: 
     dmarTable: notHeld('/sys/firmware/acpi/tables/DMAR'),
     remappedInterrupts: notHeld('/proc/interrupts'),
     vfioNodes: notHeld('/dev/vfio'),
-    hostBridge: notHeld('/sys/bus/pci/devices/0000:00:00.0'),
-    pci: notHeld('/sys/bus/pci/devices'),
-    sriovCapabilities: notHeld('/sys/bus/pci/devices/*/config'),
+    pciRecords: notHeld('/sys/bus/pci/devices'),
     ...given,
   };
 }

@@ -1,6 +1,9 @@
 /** A host from a file that was taken of it: the format is recognised by its content. */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { CorruptInputError, UsageError } from '../errors.ts';
+import { looksLikeConfigSpace, unknown } from '../pci/config-space.ts';
+import { looksLikeLspci, parseLspci } from '../pci/lspci.ts';
+import { dumped } from '../pci/record.ts';
 import { looksLikeCapture, parseCapture } from './capture.ts';
 import { looksLikeAida64, parseAida64 } from './dumps/aida64.ts';
 import { looksLikeCpuidRaw, looksLikeLibvirt, parseCpuidRaw, parseLibvirt } from './dumps/cpuid-raw.ts';
@@ -25,12 +28,26 @@ const binaryFormats: readonly Format<Uint8Array>[] = [
   },
 ];
 
+/** Behind the table: its first four bytes are a maker's and a device's number. */
+const bareSpace: Format<Uint8Array> = {
+  kind: 'pci-dump',
+  name: 'a raw configuration space',
+  matches: looksLikeConfigSpace,
+  read: (config, file) => ({ pciRecords: known(file, [dumped(unknown, config)]) }),
+};
+
 const textFormats: readonly Format<string>[] = [
   { kind: 'capture', name: 'a vtkit capture', matches: looksLikeCapture, read: readCapture },
   { kind: 'cpuid-dump', name: 'libvirt CPU data', matches: looksLikeLibvirt, read: parseLibvirt },
   { kind: 'cpu-dump', name: 'CPUID and MSR text (AIDA64, InstLatx64)', matches: looksLikeAida64, read: parseAida64 },
+  { kind: 'pci-dump', name: 'lspci -x, -xxx or -xxxx', matches: looksLikeLspci, read: readLspci },
   { kind: 'cpuid-dump', name: 'cpuid -r', matches: looksLikeCpuidRaw, read: parseCpuidRaw },
 ];
+
+function readLspci(text: string, file: string): Part {
+  const records = parseLspci(text, file).map(({ address, bytes, faults }) => dumped(address, bytes, faults));
+  return { pciRecords: known(file, records) };
+}
 
 function readCapture(text: string, file: string): Part {
   // Texts are read as single bytes; this one is of people's words too.
@@ -39,7 +56,7 @@ function readCapture(text: string, file: string): Part {
 }
 
 /** What `--from` reads, for messages. */
-export const formatNames: readonly string[] = [...binaryFormats, ...textFormats].map(({ name }) => name);
+export const formatNames: readonly string[] = [...binaryFormats, bareSpace, ...textFormats].map(({ name }) => name);
 
 /** More than a whole machine's lspci -xxxx, and little enough to read at once. */
 const largestBytes = 64 << 20;
@@ -55,7 +72,7 @@ export function readHostFile(path: string): HostRecord {
 
 /** The same of a file's content. @param path for errors */
 export function readHostBytes(bytes: Uint8Array, path: string): HostRecord {
-  const binary = readAs(binaryFormats, bytes, path);
+  const binary = readAs([...binaryFormats, bareSpace], bytes, path);
   if (binary !== undefined) return binary;
   const text = textOf(bytes);
   const found = text === undefined ? undefined : readAs(textFormats, text, path);

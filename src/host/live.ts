@@ -1,8 +1,6 @@
 /** Facts of the host that this process runs on, or of another /sys, /proc and /dev tree. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findSriovCapabilities, readPciFunctions } from '../pci/functions.ts';
-import { readHostBridge } from '../pci/host-bridge.ts';
 import { hasFeature } from '../x86/cpuid.ts';
 import { probedMsrs, vmxMsrs } from '../x86/vmx-msrs.ts';
 import { executeCpuid, parseCpuList, readCpuid, readMsrs } from './cpus.ts';
@@ -10,6 +8,7 @@ import { fact, type HostRecord } from './facts.ts';
 import { readIommuGroups, readIommuUnits, readVfioNodes, remappedChips } from './iommu.ts';
 import { parseCpuInfo, readKernelConfig, readModules } from './kernel.ts';
 import { askKvm, readKvmAccess, readKvmNode } from './kvm.ts';
+import { readPciRecords } from './pci.ts';
 
 /** @param root another tree than `/`: instructions and ioctls then say nothing of it, and their facts are errors */
 export function readLiveHost(root = '/'): HostRecord {
@@ -29,7 +28,6 @@ export function readLiveHost(root = '/'): HostRecord {
   const hasVmx = [...cpuid.values()].some(({ value }) => value === undefined || hasFeature(value, 'vmx'));
   const indices = hasVmx ? probedMsrs : probedMsrs.filter((index) => !vmxMsrs.includes(index));
   const kernelConfig = readKernelConfig(at('proc/config.gz'), at('boot', `config-${release}`));
-  const pciDevices = at('sys/bus/pci/devices');
   return {
     source: { kind: 'live', root, release },
     cpuid,
@@ -48,13 +46,7 @@ export function readLiveHost(root = '/'): HostRecord {
       Uint8Array.from(readFileSync(at('sys/firmware/acpi/tables/DMAR'))),
     ),
     remappedInterrupts: fact(at('proc/interrupts'), () => remappedChips(text('proc/interrupts'))),
-    hostBridge: fact(join(pciDevices, '0000:00:00.0'), () => readHostBridge(join(pciDevices, '0000:00:00.0'))),
     vfioNodes: fact(at('dev'), () => readVfioNodes(at('dev'))),
-    pci: fact(pciDevices, () => readPciFunctions(pciDevices)),
-    // Where the kernel handles SR-IOV its files tell; to look in each configuration space costs 1 ms a function.
-    sriovCapabilities:
-      kernelConfig.value?.PCI_IOV === 'y'
-        ? { source: kernelConfig.source, error: 'not looked for: the kernel shows SR-IOV itself' }
-        : fact(`${pciDevices}/*/config`, () => findSriovCapabilities(pciDevices)),
+    pciRecords: fact(at('sys/bus/pci/devices'), () => readPciRecords(at('sys/bus/pci/devices'))),
   };
 }

@@ -1,8 +1,8 @@
 /** Whether ACS keeps a function from its neighbours, by the rule of Linux (drivers/pci/pci.c, pci_acs_enabled). */
 import { parseAddress } from './address.ts';
 import { type Unknown, unknown } from './config-space.ts';
-import type { PciFunction } from './dump.ts';
 import type { ExpressType } from './express.ts';
+import type { PciFunction } from './functions.ts';
 
 export interface Isolation {
   readonly isolates: boolean | Unknown;

@@ -2,8 +2,8 @@
 import { type AcsState, acsIsolates, type Isolation, isMultifunction } from './acs.ts';
 import { type PciLocation, parseAddress } from './address.ts';
 import { unknown } from './config-space.ts';
-import type { PciFunction } from './dump.ts';
 import type { ExpressType } from './express.ts';
+import type { PciFunction } from './functions.ts';
 
 export interface ExpectedGroup {
   readonly functions: readonly { readonly address: string; readonly why: string }[];

@@ -1,20 +1,24 @@
-/** PCI functions of the live host: configuration spaces, and what the kernel makes of them, from sysfs. */
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { type PciFault, spaceBytes, type Unknown, unknown } from './config-space.ts';
+/** Functions decoded: configuration spaces, with what the kernel makes of them where one was asked. */
+import { unknown } from './config-space.ts';
 import { decodeSpace, type PciSpace } from './decode.ts';
-import type { PciFunction } from './dump.ts';
+import type { PciKernelRecord, PciRecord } from './record.ts';
+import { physicalFunctions } from './virtual-functions.ts';
 
-/** @param folder /sys/bus/pci/devices */
-export function readPciFunctions(folder: string): PciFunction[] {
-  return readdirSync(folder)
-    .sort()
-    .map((address) => readFunction(join(folder, address), address));
+/** A function; what only a running kernel knows is `unknown` of a dump. */
+export type PciFunction = PciSpace &
+  Pick<PciKernelRecord, 'driver' | 'iommuGroup' | 'physicalFunction' | 'virtualFunctions'>;
+
+export function decodePci(records: readonly PciRecord[]): PciFunction[] {
+  const spaces = records.map(({ address, config, faults }) => decodeSpace(address, config, faults));
+  const owners = physicalFunctions(spaces);
+  return records.map(({ kernel }, i) => {
+    const space = spaces[i] as PciSpace;
+    return kernel === null ? ofDump(space, owners.get(space)) : ofKernel(space, kernel);
+  });
 }
 
-/** Functions with the SR-IOV capability, and those that could not be looked into. @param folder /sys/bus/pci/devices */
-export function findSriovCapabilities(folder: string): { found: string[]; unseen: string[] } {
-  const functions = readPciFunctions(folder);
+/** Functions with the SR-IOV capability, and those that could not be looked into. */
+export function sriovCapabilities(functions: readonly PciFunction[]): { found: string[]; unseen: string[] } {
   const addresses = (wanted: (sriov: PciFunction['sriov']) => boolean): string[] =>
     functions.filter(({ sriov }) => wanted(sriov)).map(({ address }) => address);
   return {
@@ -23,60 +27,31 @@ export function findSriovCapabilities(folder: string): { found: string[]; unseen
   };
 }
 
-/** What cannot be read is a fault of this function, and costs the others nothing. */
-function readFunction(folder: string, address: string): PciFunction {
-  const faults: PciFault[] = [];
-  /** Null where the file is not there, which says that the function lacks the thing. */
-  const read = <T>(name: string, how: (path: string) => T): T | Unknown | null => {
-    try {
-      return how(join(folder, name));
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      if (code === 'ENOENT') return null;
-      faults.push({ message: `${name}: ${message}`, offset: null });
-      return unknown;
-    }
-  };
-  const text = (name: string): string | null => read(name, (path) => readFileSync(path, 'utf8').trim());
-  const link = (name: string): string | null => read(name, (path) => basename(readlinkSync(path)));
-
-  const shown = read('config', (path) => readSpace(path, address));
-  const space = shown === null || shown === unknown ? decodeSpace(address, new Uint8Array()) : shown;
-  const total = text('sriov_totalvfs');
-  const enabled = total === null ? null : text('sriov_numvfs');
+/** The kernel's word goes first: headers of virtual functions hide their ids. */
+function ofKernel(space: PciSpace, { vendorId, deviceId, class: code, ...kernel }: PciKernelRecord): PciFunction {
+  const known = (value: string | null): string | undefined => (value === unknown ? undefined : (value ?? undefined));
   return {
     ...space,
-    // The kernel's word goes first: headers of virtual functions hide their ids.
-    vendorId: known(text('vendor')) ?? space.vendorId,
-    deviceId: known(text('device')) ?? space.deviceId,
-    class: known(text('class')) ?? space.class,
-    driver: link('driver'),
-    iommuGroup: link('iommu_group'),
-    physicalFunction: link('physfn'),
-    virtualFunctions: total === null ? null : (counts(total, enabled) ?? unknown),
-    faults: [...space.faults, ...faults],
+    vendorId: known(vendorId) ?? space.vendorId,
+    deviceId: known(deviceId) ?? space.deviceId,
+    class: known(code) ?? space.class,
+    ...kernel,
   };
 }
 
-const known = (value: string | null): string | null => (value === unknown ? null : value);
-
-function counts(total: string, enabled: string | null): { total: number; enabled: number } | undefined {
-  const both = [Number(total), Number(enabled ?? unknown)] as const;
-  return both.every(Number.isInteger) ? { total: both[0], enabled: both[1] } : undefined;
+function ofDump(space: PciSpace, owner: PciSpace | undefined): PciFunction {
+  // Headers of virtual functions hide their ids as FFFFh (PCI Express Base Specification 6, 9.3.4.1).
+  const hidden = space.vendorId === '0xffff' && space.capabilities !== unknown;
+  return {
+    ...space,
+    ...(owner === undefined || !hidden ? {} : idsOfVirtual(owner)),
+    driver: unknown,
+    iommuGroup: unknown,
+    physicalFunction: owner?.address ?? (hidden ? unknown : null),
+    virtualFunctions: unknown,
+  };
 }
 
-/** 64 bytes without privilege. The extended space, slow to read, only of a function that has one. */
-function readSpace(path: string, address: string): PciSpace {
-  const file = openSync(path, 'r');
-  try {
-    const bytes = new Uint8Array(spaceBytes.express);
-    const upTo = (end: number, from: number): number => from + readSync(file, bytes, from, end - from, from);
-    const first = upTo(spaceBytes.conventional, 0);
-    const space = decodeSpace(address, bytes.subarray(0, first));
-    if (first < spaceBytes.conventional || space.extendedCapabilities !== unknown) return space;
-    if (fstatSync(file).size <= first) return space;
-    return decodeSpace(address, bytes.subarray(0, upTo(spaceBytes.express, first)));
-  } finally {
-    closeSync(file);
-  }
+function idsOfVirtual({ vendorId, sriov }: PciSpace): Partial<Pick<PciSpace, 'vendorId' | 'deviceId'>> {
+  return sriov === null || sriov === unknown ? {} : { vendorId, deviceId: sriov.vfDeviceId };
 }

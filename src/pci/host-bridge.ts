@@ -1,6 +1,6 @@
 /** Host bridges of Intel's client processors tell in CAPID0_A whether VT-d is switched off (processor data sheets, Vol. 2). */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
-import { join } from 'node:path';
+import type { PciFunction } from './functions.ts';
+import type { PciRecord } from './record.ts';
 
 export interface HostBridge {
   readonly vendorId: string;
@@ -36,23 +36,22 @@ export const bridgesWithCapid0a: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** @param folder of the function 0000:00:00.0 in sysfs */
-export function readHostBridge(folder: string): HostBridge {
-  const id = (name: string): string => readFileSync(join(folder, name), 'utf8').trim();
-  const [vendorId, deviceId] = [id('vendor'), id('device')];
+/** Of the function 0000:00:00.0; null where the functions hold none. */
+export function hostBridgeOf(functions: readonly PciFunction[], records: readonly PciRecord[]): HostBridge | null {
+  const [root, record] = [functions, records].map((list) => list.find(({ address }) => address === '0000:00:00.0')) as [
+    PciFunction | undefined,
+    PciRecord | undefined,
+  ];
+  if (root === undefined || record === undefined) return null;
+  const { vendorId, deviceId } = root;
   const known =
     vendorId === '0x8086' && Object.values(bridgesWithCapid0a).some((ids) => ids.includes(deviceId.replace('0x', '')));
-  return { vendorId, deviceId, vtdDisabled: known ? readVtdDisabled(join(folder, 'config')) : null };
+  return { vendorId, deviceId, vtdDisabled: known ? vtdDisabled(record.config) : null };
 }
 
-function readVtdDisabled(path: string): boolean | null {
-  const file = openSync(path, 'r');
-  try {
-    const data = Buffer.alloc(4);
-    // Without privilege the kernel ends the configuration space after 64 bytes.
-    if (readSync(file, data, 0, 4, capid0a.offset) !== 4) return null;
-    return ((data.readUInt32LE() >>> capid0a.vtdDisabledBit) & 1) === 1;
-  } finally {
-    closeSync(file);
-  }
+/** Without privilege the kernel ends the configuration space after 64 bytes. */
+function vtdDisabled(config: Uint8Array): boolean | null {
+  if (config.length < capid0a.offset + 4) return null;
+  const register = new DataView(config.buffer, config.byteOffset).getUint32(capid0a.offset, true);
+  return ((register >>> capid0a.vtdDisabledBit) & 1) === 1;
 }

@@ -1,7 +1,7 @@
 /** The probe's document: findings, and the decoded facts beside them. */
 import type { Dmar } from '../acpi/dmar.ts';
 import type { Fact, HostFacts, IommuGroup, IommuUnit, KernelOption } from '../host/facts.ts';
-import type { PciFunction } from '../pci/dump.ts';
+import type { PciFunction } from '../pci/functions.ts';
 import { type CpuIdentity, type CpuidLeaf, identify } from '../x86/cpuid.ts';
 import { cpuidDifferences } from '../x86/cpuid-differences.ts';
 import { commonMsrs, decodeVmx, hex, type VmxCapabilities, vmxMsrs } from '../x86/vmx-msrs.ts';

@@ -59,6 +59,7 @@ export function host(given: Partial<HostFacts> = {}): HostFacts {
     remappedInterrupts: known('/proc/interrupts', []),
     hostBridge: missing('/sys/bus/pci/devices/0000:00:00.0'),
     vfioNodes: known('/dev', []),
+    pciRecords: known('/sys/bus/pci/devices', []),
     pci: known('/sys/bus/pci/devices', []),
     sriovCapabilities: known('/sys/bus/pci/devices/*/config', { found: [], unseen: [] }),
     ...given,
@@ -67,7 +68,7 @@ export function host(given: Partial<HostFacts> = {}): HostFacts {
 
 /** The same as it was read, before anything is decoded. */
 export function record(given: Partial<HostRecord> = {}): HostRecord {
-  const { dmar: _, ...read } = host(given);
+  const { dmar: _dmar, pci: _pci, hostBridge: _bridge, sriovCapabilities: _sriov, ...read } = host(given);
   return read;
 }
 

@@ -1,7 +1,8 @@
 /** Holds a decoded dump to what `lspci -vvv` prints of it, capability by capability. */
 import { expect, type TestContext } from 'vitest';
 import type { Unknown } from '../../src/pci/config-space.ts';
-import { decodeLspci, type PciFunction } from '../../src/pci/dump.ts';
+import type { PciFunction } from '../../src/pci/functions.ts';
+import { decodeLspci } from './lspci-functions.ts';
 import { type LspciCapability, lspciOrSkip } from './pci-dumps.ts';
 
 /** How lspci 3.9 begins the line of a capability, by the name that vtkit's table gives its id. */

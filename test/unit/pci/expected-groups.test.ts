@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { decodeLspci } from '../../../src/pci/dump.ts';
 import { expectedGroups } from '../../../src/pci/expected-groups.ts';
+import { decodeLspci } from '../../support/lspci-functions.ts';
 import { pciDumpOrSkip } from '../../support/pci-dumps.ts';
 import { express, extended, header, lspciText, spaceOf } from '../../support/pci-space.ts';
 

@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findSriovCapabilities, readPciFunctions } from '../../../src/pci/functions.ts';
+import { readPciRecords } from '../../../src/host/pci.ts';
+import { decodePci, sriovCapabilities } from '../../../src/pci/functions.ts';
 import { express, extended, header, spaceOf } from '../../support/pci-space.ts';
 
 const withSriov = { ...express('endpoint'), 256: extended(1, 0x160), 352: extended(0x10), 364: 0x0008_0008 };
@@ -14,7 +15,7 @@ describe('PCI functions of sysfs', () => {
     if (config !== null) writeFileSync(join(folder, address, 'config'), config);
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, address, name), text);
   };
-  const only = (address: string) => readPciFunctions(folder).find((each) => each.address === address);
+  const only = (address: string) => decodePci(readPciRecords(folder)).find((each) => each.address === address);
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'vtkit-pci-'));
     add('0000:01:00.0', spaceOf(4096, withSriov), { sriov_totalvfs: '8\n', sriov_numvfs: '1\n' });
@@ -59,7 +60,7 @@ describe('PCI functions of sysfs', () => {
   });
 
   it('keep what sysfs tells of one whose configuration space cannot be read, and cost the others nothing', () => {
-    expect(readPciFunctions(folder)).toHaveLength(6);
+    expect(decodePci(readPciRecords(folder))).toHaveLength(6);
     expect(only('0000:04:00.0')).toMatchObject({
       deviceId: '0x1533',
       class: '0x020000',
@@ -73,7 +74,7 @@ describe('PCI functions of sysfs', () => {
   });
 
   it('tell which have SR-IOV, and which end too early to tell', () => {
-    expect(findSriovCapabilities(folder)).toEqual({
+    expect(sriovCapabilities(decodePci(readPciRecords(folder)))).toEqual({
       found: ['0000:01:00.0'],
       unseen: ['0000:02:00.0', '0000:04:00.0', '0000:05:00.0'],
     });

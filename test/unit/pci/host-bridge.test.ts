@@ -1,37 +1,32 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bridgesWithCapid0a, readHostBridge } from '../../../src/pci/host-bridge.ts';
+/** Host bridges that tell whether VT-d is switched off. */
+import { describe, expect, it } from 'vitest';
+import { decodePci } from '../../../src/pci/functions.ts';
+import { bridgesWithCapid0a, hostBridgeOf } from '../../../src/pci/host-bridge.ts';
+import { dumped } from '../../../src/pci/record.ts';
 
-describe('the configuration space', () => {
-  let folder: string;
-  const config = (address: string, bytes: number, words: Readonly<Record<number, number>>) => {
-    const data = Buffer.alloc(bytes);
-    for (const [offset, word] of Object.entries(words)) data.writeUInt32LE(word, Number(offset));
-    mkdirSync(join(folder, address), { recursive: true });
-    writeFileSync(join(folder, address, 'config'), data);
-  };
-  const bridge = (vendor: string, device: string, bytes: number, capid0a: number) => {
-    config('0000:00:00.0', bytes, bytes > 0xe4 ? { 228: capid0a } : {});
-    writeFileSync(join(folder, '0000:00:00.0', 'vendor'), `${vendor}\n`);
-    writeFileSync(join(folder, '0000:00:00.0', 'device'), `${device}\n`);
-    return readHostBridge(join(folder, '0000:00:00.0')).vtdDisabled;
-  };
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'vtkit-pci-'));
-  });
-  afterAll(() => rmSync(folder, { recursive: true }));
+function vtdDisabled(vendor: number, device: number, bytes: number, capid0a: number) {
+  const config = Buffer.alloc(bytes);
+  config.writeUInt16LE(vendor, 0);
+  config.writeUInt16LE(device, 2);
+  if (bytes > 0xe4) config.writeUInt32LE(capid0a, 0xe4);
+  const records = [dumped('0000:00:00.0', config)];
+  return hostBridgeOf(decodePci(records), records)?.vtdDisabled;
+}
 
-  it('of a known host bridge tell whether VT-d is off: CAPID0_A bit 23', () => {
-    expect(bridge('0x8086', '0x0c00', 256, 1 << 23)).toBe(true);
-    expect(bridge('0x8086', '0x0c00', 256, 0)).toBe(false);
-    expect(bridge('0x8086', '0x0c00', 64, 0)).toBeNull();
-    expect(bridge('0x8086', '0x0d57', 256, 1 << 23)).toBeNull();
-    expect(bridge('0x1022', '0x0c00', 256, 1 << 23)).toBeNull();
+describe('a host bridge', () => {
+  it('that is known tells whether VT-d is off: CAPID0_A bit 23', () => {
+    expect(vtdDisabled(0x8086, 0x0c00, 256, 1 << 23)).toBe(true);
+    expect(vtdDisabled(0x8086, 0x0c00, 256, 0)).toBe(false);
+    expect(vtdDisabled(0x8086, 0x0c00, 64, 0)).toBeNull();
+    expect(vtdDisabled(0x8086, 0x0d57, 256, 1 << 23)).toBeNull();
+    expect(vtdDisabled(0x1022, 0x0c00, 256, 1 << 23)).toBeNull();
   });
 
-  it('are read of bridges that the table names once each', () => {
+  it('that is not among the functions tells nothing', () => {
+    expect(hostBridgeOf([], [])).toBeNull();
+  });
+
+  it('stands in the table once', () => {
     const ids = Object.values(bridgesWithCapid0a).flat();
     expect(new Set(ids).size).toBe(ids.length);
   });

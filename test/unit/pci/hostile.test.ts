@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CorruptInputError } from '../../../src/errors.ts';
 import { decodeSpace } from '../../../src/pci/decode.ts';
-import { decodeLspci } from '../../../src/pci/dump.ts';
 import { expectedGroups } from '../../../src/pci/expected-groups.ts';
 import { looksLikeLspci } from '../../../src/pci/lspci.ts';
+import { decodeLspci } from '../../support/lspci-functions.ts';
 import { express, extended, lspciText, spaceOf } from '../../support/pci-space.ts';
 
 const whole = spaceOf(4096, {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { decodeBareSpace, decodeLspci } from '../../../src/pci/dump.ts';
+import { decodePci } from '../../../src/pci/functions.ts';
+import { dumped } from '../../../src/pci/record.ts';
+import { decodeLspci } from '../../support/lspci-functions.ts';
 import { express, extended, lspciText, spaceOf } from '../../support/pci-space.ts';
 
 /** First VF at +180h, every second routing id, as the 82576 of the dump cap-pcie-2 has them. */
@@ -55,7 +57,7 @@ describe('any function of a dump', () => {
   });
 
   it('has no address in a bare configuration space', () => {
-    expect(decodeBareSpace(spaceOf(4096, physical))).toMatchObject([
+    expect(decodePci([dumped('unknown', spaceOf(4096, physical))])).toMatchObject([
       { address: 'unknown', configBytes: 4096, sriov: { totalVfs: 8 } },
     ]);
   });

@@ -111,3 +111,13 @@ describe('a dump of a processor', () => {
     expect(document.cpu?.signature).toBe(`0${signature?.toLowerCase()}`);
   });
 });
+
+describe('a dump of PCI functions', () => {
+  it.each(dumps('pci').map((path) => [path.split('/').at(-1) as string, path]))('is read: %s', (_, path) => {
+    const document = probe({ from: path });
+    expect(validate(document), JSON.stringify(validate.errors)).toBe(true);
+    expect(document.source).toMatchObject({ kind: 'pci-dump' });
+    expect(document.pci?.length).toBeGreaterThan(0);
+    expect(exitCodeOf(document)).not.toBe(0);
+  });
+});
