@@ -5,6 +5,7 @@ import { fleet, nameOf } from './fleet.ts';
 import { type Html, html } from './html.ts';
 import { remapping } from './remapping.ts';
 import { style } from './style.ts';
+import { topology } from './topology.ts';
 import { vmx } from './vmx.ts';
 
 interface Section {
@@ -44,13 +45,14 @@ function about({ cpu, source }: ProbeDocument): Html {
 
 function sectionsOf(document: ProbeDocument): Section[] {
   const matrix = vmx(document);
-  const { dmar } = document;
+  const { dmar, pci } = document;
   return [
     { title: 'Verdicts', body: verdicts(document) },
     ...areas
       .filter((area) => document.verdicts.some((verdict) => verdict.area === area))
       .map((area) => ({ title: areaTitles[area], body: findings(document, area) })),
     ...(matrix === null ? [] : [{ title: 'VMX capabilities', body: matrix }]),
+    ...(pci === null || pci.length === 0 ? [] : [{ title: 'PCI functions', body: topology(pci) }]),
     ...(dmar === null ? [] : [{ title: 'DMA remapping', body: remapping(dmar) }]),
   ];
 }

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { decodePci } from '../../src/pci/functions.ts';
+import { dumped } from '../../src/pci/record.ts';
 import { areas, documentOf, probe } from '../../src/probe/index.ts';
 import { report } from '../../src/report/index.ts';
 import { cpuidBit, cpus, host, intel, known, msrs } from '../support/host-facts.ts';
@@ -19,11 +21,17 @@ const dmar = {
   units: [{ registerBase: '0xfed90000', segment: 0, includeAll: true }],
   reservedRegions: [{ segment: 0, base: '0x7b800000', limit: '0x7fffffff' }],
 };
+/** A PCI-to-PCI bridge that leads to bus 1. */
+const bridge = Uint8Array.from({ length: 64 }, (_, at) => ({ 14: 1, 11: 6, 10: 4, 25: 1 })[at] ?? 0);
 const facts = host({
   cpuid: cpus(intel(cpuidBit.vmx)),
   msrs: msrs({ 1152: 0x00da_0400_0000_0004n, 1154: 0xfff9_fffe_0401_e172n, 1163: 0xffn << 32n }),
   cmdline: known('/proc/cmdline', '<script>document.title = "taken over"</script>'),
   dmar: known('DMAR', dmar as never),
+  pci: known(
+    '/sys/bus/pci/devices',
+    decodePci([dumped('0000:00:01.0', bridge), dumped('0000:01:00.0', new Uint8Array(64))]),
+  ),
 });
 const one = report([documentOf(facts, areas)]);
 const pool = report([documentOf(facts, areas), documentOf(host({ cpuid: cpus(intel(0)) }), areas), probe()]);
@@ -91,6 +99,13 @@ describe('what was read of a host', () => {
       expect(await page.locator('svg text', { hasText: '0x7b800000-0x7fffffff' }).count()).toBe(1);
       const row = page.locator('tr', { hasText: 'useTprShadow' });
       expect(await row.innerText()).toMatch(/useTprShadow\s+21\s+.*may be 1/s);
+    });
+  });
+
+  it('is drawn: functions behind the bridge that leads to them', async () => {
+    await shown('one.html', looks[0][1], async (page) => {
+      const x = async (text: string) => Number(await page.locator('svg text', { hasText: text }).getAttribute('x'));
+      expect(await x('0000:01:00.0')).toBeGreaterThan(await x('0000:00:01.0'));
     });
   });
 
