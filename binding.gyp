@@ -63,7 +63,12 @@
         "native/napi/machine-board.cc",
         "native/napi/machine-vcpu.cc",
         "native/napi/machine.cc",
-        "native/vcpu/thread.cc"
+        "native/napi/vfio.cc",
+        "native/vcpu/thread.cc",
+        "native/vfio/container.cc",
+        "native/vfio/device.cc",
+        "native/vfio/guarded-access.cc",
+        "native/vfio/iommufd.cc"
       ]
     }
   ]

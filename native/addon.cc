@@ -4,12 +4,14 @@
 #include "napi/host.h"
 #include "napi/layout.h"
 #include "napi/machine.h"
+#include "napi/vfio.h"
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
   vtkit::napi::Machine::init(env, exports);
   exports.Set("cpuid", Napi::Function::New<vtkit::napi::cpuid>(env, "cpuid"));
   exports.Set("kvmSupportedCpuid", Napi::Function::New<vtkit::napi::kvmSupportedCpuid>(env, "kvmSupportedCpuid"));
   exports.Set("kvmProbe", Napi::Function::New<vtkit::napi::kvmProbe>(env, "kvmProbe"));
+  vtkit::napi::initVfio(env, exports);
   exports.Set("layout", vtkit::napi::layout(env));
   return exports;
 }

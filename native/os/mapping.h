@@ -32,13 +32,18 @@ class Mapping {
 
   static Mapping shared(const Fd& fd, size_t bytes) { return map(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get()); }
 
+  /** A part of a device's file. */
+  static Mapping device(const Fd& fd, uint64_t offset, size_t bytes) {
+    return map(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), offset);
+  }
+
   uint8_t* data() const { return static_cast<uint8_t*>(address_); }
   size_t bytes() const { return bytes_; }
 
  private:
   Mapping(void* address, size_t bytes) : address_(address), bytes_(bytes) {}
-  static Mapping map(size_t bytes, int protection, int flags, int fd) {
-    void* address = ::mmap(nullptr, bytes, protection, flags, fd, 0);
+  static Mapping map(size_t bytes, int protection, int flags, int fd, uint64_t offset = 0) {
+    void* address = ::mmap(nullptr, bytes, protection, flags, fd, static_cast<off_t>(offset));
     if (address == MAP_FAILED) throw SystemError(errno, "mmap");
     return Mapping(address, bytes);
   }

@@ -1,0 +1,151 @@
+// A device that VFIO drives.
+#include "vfio/device.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "os/ioctl.h"
+#include "vfio/guarded-access.h"
+#include "vfio/uapi.h"
+
+namespace vtkit::vfio {
+
+Device::Device(os::Fd fd) : fd_(std::move(fd)) { regions_.resize(info().regions); }
+
+Device::Device(const std::string& path, const Iommufd& iommufd) : fd_(os::Fd::open(path, O_RDWR)) {
+  vfio_device_bind_iommufd bind = {.argsz = sizeof(bind), .flags = 0, .iommufd = iommufd.fd().get(), .out_devid = 0};
+  os::ioctl(fd_, VFIO_DEVICE_BIND_IOMMUFD, "VFIO_DEVICE_BIND_IOMMUFD", &bind);
+  id_ = bind.out_devid;
+  vfio_device_attach_iommufd_pt attach = {.argsz = sizeof(attach), .flags = 0, .pt_id = iommufd.ioas()};
+  os::ioctl(fd_, VFIO_DEVICE_ATTACH_IOMMUFD_PT, "VFIO_DEVICE_ATTACH_IOMMUFD_PT", &attach);
+  regions_.resize(info().regions);
+}
+
+DeviceInfo Device::info() const {
+  vfio_device_info info = {.argsz = sizeof(info)};
+  os::ioctl(fd_, VFIO_DEVICE_GET_INFO, "VFIO_DEVICE_GET_INFO", &info);
+  return {(info.flags & VFIO_DEVICE_FLAGS_RESET) != 0, info.num_regions, info.num_irqs};
+}
+
+RegionInfo Device::region(uint32_t index) const {
+  vfio_region_info info = {.argsz = sizeof(info)};
+  info.index = index;
+  os::ioctl(fd_, VFIO_DEVICE_GET_REGION_INFO, "VFIO_DEVICE_GET_REGION_INFO", &info);
+  return {info.size, (info.flags & VFIO_REGION_INFO_FLAG_READ) != 0, (info.flags & VFIO_REGION_INFO_FLAG_WRITE) != 0,
+          (info.flags & VFIO_REGION_INFO_FLAG_MMAP) != 0};
+}
+
+InterruptInfo Device::interrupt(uint32_t index) const {
+  vfio_irq_info info = {.argsz = sizeof(info)};
+  info.index = index;
+  os::ioctl(fd_, VFIO_DEVICE_GET_IRQ_INFO, "VFIO_DEVICE_GET_IRQ_INFO", &info);
+  return {info.count, (info.flags & VFIO_IRQ_INFO_MASKABLE) != 0, (info.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0};
+}
+
+Device::Region& Device::checked(uint32_t index, uint64_t offset, unsigned width) {
+  if (index >= regions_.size()) throw os::SystemError(EINVAL, "region index");
+  Region& region = regions_[index];
+  if (!region.known) {
+    vfio_region_info info = {.argsz = sizeof(info)};
+    info.index = index;
+    os::ioctl(fd_, VFIO_DEVICE_GET_REGION_INFO, "VFIO_DEVICE_GET_REGION_INFO", &info);
+    region.info = this->region(index);
+    region.fileOffset = info.offset;
+    // A region that holds the MSI-X table may be mapped in parts only; these go through the kernel, which is slower.
+    const bool whole = region.info.mappable && (info.flags & VFIO_REGION_INFO_FLAG_CAPS) == 0;
+    if (whole) region.mapping = os::Mapping::device(fd_, info.offset, info.size);
+    region.known = true;
+  }
+  if (offset >= region.info.bytes || width > region.info.bytes - offset || offset % width != 0) {
+    throw os::SystemError(EINVAL, "region access");
+  }
+  return region;
+}
+
+uint64_t Device::read(uint32_t index, uint64_t offset, unsigned width) {
+  Region& region = checked(index, offset, width);
+  uint64_t value = 0;
+  if (region.mapping.data() != nullptr) {
+    if (!guardedRead(region.mapping.data() + offset, width, &value)) throw os::SystemError(EIO, "region read");
+    return value;
+  }
+  const ssize_t read = ::pread(fd_.get(), &value, width, static_cast<off_t>(region.fileOffset + offset));
+  if (read < 0) throw os::SystemError(errno, "region read");
+  if (read != static_cast<ssize_t>(width)) throw os::SystemError(EIO, "region read");
+  return value;
+}
+
+void Device::write(uint32_t index, uint64_t offset, unsigned width, uint64_t value) {
+  Region& region = checked(index, offset, width);
+  if (region.mapping.data() != nullptr) {
+    if (!guardedWrite(region.mapping.data() + offset, width, value)) throw os::SystemError(EIO, "region write");
+    return;
+  }
+  const ssize_t written = ::pwrite(fd_.get(), &value, width, static_cast<off_t>(region.fileOffset + offset));
+  if (written < 0) throw os::SystemError(errno, "region write");
+  if (written != static_cast<ssize_t>(width)) throw os::SystemError(EIO, "region write");
+}
+
+void Device::setIrqs(uint32_t index, uint32_t flags, const std::vector<int>& eventfds, uint32_t count) {
+  const size_t bytes = sizeof(vfio_irq_set) + eventfds.size() * sizeof(int);
+  std::vector<uint64_t> storage(bytes / 8 + 1);
+  auto* request = reinterpret_cast<vfio_irq_set*>(storage.data());
+  *request = {.argsz = static_cast<uint32_t>(bytes), .flags = flags, .index = index, .start = 0, .count = count};
+  if (!eventfds.empty()) std::memcpy(request->data, eventfds.data(), eventfds.size() * sizeof(int));
+  os::ioctl(fd_, VFIO_DEVICE_SET_IRQS, "VFIO_DEVICE_SET_IRQS", request);
+}
+
+void Device::setEventfds(uint32_t index, const std::vector<int>& eventfds) {
+  if (eventfds.empty()) {
+    setIrqs(index, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, {}, 0);
+  } else {
+    setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, eventfds,
+            static_cast<uint32_t>(eventfds.size()));
+  }
+}
+
+void Device::setUnmaskEventfd(uint32_t index, int eventfd) {
+  setIrqs(index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, {eventfd}, 1);
+}
+
+void Device::mask(uint32_t index, bool masked) {
+  setIrqs(index, VFIO_IRQ_SET_DATA_NONE | (masked ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK), {}, 1);
+}
+
+void Device::reset() { os::ioctl(fd_, VFIO_DEVICE_RESET, "VFIO_DEVICE_RESET", 0); }
+
+std::vector<Dependent> Device::dependents() const {
+  std::vector<uint64_t> storage((sizeof(vfio_pci_hot_reset_info)) / 8 + 1);
+  for (;;) {
+    auto* info = reinterpret_cast<vfio_pci_hot_reset_info*>(storage.data());
+    info->argsz = static_cast<uint32_t>(storage.size() * 8);
+    try {
+      os::ioctl(fd_, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", info);
+    } catch (const os::SystemError& error) {
+      const size_t needed = (sizeof(vfio_pci_hot_reset_info) + info->count * sizeof(vfio_pci_dependent_device)) / 8 + 1;
+      if (error.error != ENOSPC || needed <= storage.size()) throw;
+      storage.resize(needed);
+      continue;
+    }
+    std::vector<Dependent> dependents;
+    for (uint32_t i = 0; i < info->count; i++) {
+      const vfio_pci_dependent_device& row = info->devices[i];
+      dependents.push_back({row.group_id, row.segment, row.bus, row.devfn});
+    }
+    return dependents;
+  }
+}
+
+void Device::hotReset(const std::vector<int>& groups) {
+  std::vector<uint64_t> storage((sizeof(vfio_pci_hot_reset) + groups.size() * sizeof(int)) / 8 + 1);
+  auto* request = reinterpret_cast<vfio_pci_hot_reset*>(storage.data());
+  request->argsz = static_cast<uint32_t>(sizeof(vfio_pci_hot_reset) + groups.size() * sizeof(int));
+  request->flags = 0;
+  request->count = static_cast<uint32_t>(groups.size());
+  if (!groups.empty()) std::memcpy(request->group_fds, groups.data(), groups.size() * sizeof(int));
+  os::ioctl(fd_, VFIO_DEVICE_PCI_HOT_RESET, "VFIO_DEVICE_PCI_HOT_RESET", request);
+}
+
+}  // namespace vtkit::vfio
