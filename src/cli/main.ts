@@ -12,6 +12,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 const commands = {
   probe: async () => (await import('./probe.ts')).probeCommand(),
   capture: async () => (await import('./capture.ts')).captureCommand(),
+  vfio: async () => (await import('./vfio.ts')).vfioCommand(),
   report: async () => (await import('./html-report.ts')).reportCommand(),
   explain: async () => (await import('./explain.ts')).explainCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
@@ -40,7 +41,7 @@ Set DEBUG=vtkit for stack traces, NO_COLOR=1 for plain text.`,
       ? [named]
       : (Object.keys(commands) as (keyof typeof commands)[]);
   for (const name of wanted) program.addCommand(await commands[name]());
-  for (const command of [program, ...program.commands]) command.exitOverride();
+  throwAtExits(program);
   await program.parseAsync([...argv]);
 }
 
@@ -49,6 +50,12 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit();
 });
+
+/** An exit inside of commander would skip the exit codes of this file. */
+function throwAtExits(command: Command): void {
+  command.exitOverride();
+  for (const child of command.commands) throwAtExits(child);
+}
 
 try {
   await main(process.argv);

@@ -6,6 +6,9 @@ import { CorruptInputError, KernelError, NotSupportedError, UsageError } from '.
 /** Exit codes that all commands share. */
 export const exitCode = { ok: 0, misuse: 2, unavailable: 4, internal: 70, interrupted: 130 } as const;
 
+/** Refused, or failed and undone. */
+const refused = 1;
+
 const misuse = [UsageError, CorruptInputError, TypeError, RangeError] as const;
 
 export function report(error: unknown): void {
@@ -22,6 +25,11 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof NotSupportedError || error instanceof KernelError || error instanceof AggregateError) {
     return exitCode.unavailable;
   }
+  if (
+    error instanceof Error &&
+    ['ERR_VTKIT_ASSIGNMENT_REFUSED', 'ERR_VTKIT_STEP'].includes((error as { code?: string }).code ?? '')
+  )
+    return refused;
   if (misuse.some((kind) => error instanceof kind)) return exitCode.misuse;
   return exitCode.internal;
 }

@@ -1,0 +1,164 @@
+/** `vtkit vfio`: devices taken from their drivers for VFIO, shown first, and given back. */
+import { Command } from 'commander';
+import { CorruptInputError, UsageError } from '../errors.ts';
+import { Journal } from '../vfio/journal.ts';
+import { planAssignment, vfioDriver } from '../vfio/plan.ts';
+import { describe, describeUndo } from '../vfio/steps.ts';
+import { Sysfs } from '../vfio/sysfs.ts';
+import { colour } from './report.ts';
+
+interface Flags {
+  readonly dryRun?: boolean;
+  readonly withGroup?: boolean;
+  readonly json?: boolean;
+}
+
+export function vfioCommand(): Command {
+  const command = new Command('vfio').description('Take devices from their drivers for VFIO, and give them back.');
+  command
+    .command('bind')
+    .description('Take devices from their drivers and bind them to vfio-pci; undone as a whole where a step fails.')
+    .argument('<address...>', 'PCI addresses as sysfs names them: 0000:01:00.0')
+    .option('--with-group', 'take the other devices of their IOMMU groups along')
+    .option('--dry-run', 'show the steps and change nothing')
+    .option('--json', 'print the steps as JSON')
+    .addHelpText('after', exitCodes)
+    .action(bind);
+  command
+    .command('unbind')
+    .description('Give devices back to the drivers that they had.')
+    .argument('<address...>', 'PCI addresses that vtkit vfio bind took')
+    .option('--dry-run', 'show the steps and change nothing')
+    .option('--json', 'print the steps as JSON')
+    .addHelpText('after', exitCodes)
+    .action(unbind);
+  command
+    .command('status')
+    .description('Show which devices are with VFIO, and what vtkit took.')
+    .option('--json', 'print it as JSON')
+    .action(status);
+  command
+    .command('recover')
+    .description('Give back what runs that were killed had taken.')
+    .option('--dry-run', 'show the steps and change nothing')
+    .option('--json', 'print what was given back as JSON')
+    .addHelpText('after', exitCodes)
+    .action(recover);
+  return command;
+}
+
+const exitCodes = `
+Exit codes:
+  0  done    1  refused, or failed and undone    2  misuse    4  the kernel said no`;
+
+interface Line {
+  readonly does: string;
+  readonly undo: string;
+}
+
+function show(lines: readonly Line[], { json, dryRun }: Flags): void {
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ dryRun: dryRun === true, steps: lines }, null, 2)}\n`);
+    return;
+  }
+  if (lines.length === 0) process.stdout.write('nothing to do\n');
+  for (const { does, undo } of lines) {
+    process.stdout.write(`${does}\n  ${colour('dim', `undone by: ${undo}`, process.stdout)}\n`);
+  }
+}
+
+async function bind(addresses: readonly string[], flags: Flags): Promise<void> {
+  const plan = planAssignment(addresses, { withGroup: flags.withGroup === true });
+  const lines = plan.describe();
+  if (flags.dryRun || lines.length === 0) {
+    show(lines, flags);
+    return;
+  }
+  const interrupted = new AbortController();
+  const stop = (): void => interrupted.abort();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
+  const assignment = await plan.apply({ signal: interrupted.signal });
+  assignment.keep();
+  show(lines, flags);
+}
+
+function journals(sysfs: Sysfs): Journal[] {
+  return Journal.all(sysfs).filter((each): each is Journal => {
+    if (!(each instanceof CorruptInputError)) return true;
+    process.stderr.write(`${colour('yellow', 'warning:')} ${each.message}\n`);
+    return false;
+  });
+}
+
+async function unbind(addresses: readonly string[], flags: Flags): Promise<void> {
+  const sysfs = new Sysfs();
+  const found = journals(sysfs).filter((journal) => journal.addresses.some((address) => addresses.includes(address)));
+  const known = new Set(found.flatMap((journal) => journal.addresses));
+  const unknown = addresses.find((address) => !known.has(address));
+  if (unknown !== undefined) {
+    throw new UsageError(`vtkit did not take ${unknown}: no journal names it`, {
+      hint: 'vtkit vfio status shows what it took',
+    });
+  }
+  const along = [...known].filter((address) => !addresses.includes(address));
+  if (along.length > 0) {
+    throw new UsageError(`${along.join(', ')} were taken in the same step`, {
+      hint: 'name them too: they go back together',
+    });
+  }
+  show(
+    found.flatMap((journal) => undoLines(journal, sysfs)),
+    flags,
+  );
+  if (flags.dryRun) return;
+  for (const journal of found) await journal.undo();
+}
+
+function undoLines(journal: Journal, sysfs: Sysfs): Line[] {
+  return journal.steps
+    .slice(0, journal.begun)
+    .reverse()
+    .map((step) => ({ does: describeUndo(step, sysfs), undo: describe(step, sysfs) }));
+}
+
+async function recover(flags: Flags): Promise<void> {
+  const sysfs = new Sysfs();
+  const left = journals(sysfs).filter((journal) => journal.isStale || (!journal.kept && !journal.isLive));
+  show(
+    left.filter((journal) => !journal.isStale).flatMap((journal) => undoLines(journal, sysfs)),
+    flags,
+  );
+  if (flags.dryRun) return;
+  for (const journal of left) {
+    if (journal.isStale) journal.end();
+    else await journal.undo();
+  }
+}
+
+function status(flags: Flags): void {
+  const sysfs = new Sysfs();
+  const taken = new Map(journals(sysfs).flatMap((journal) => journal.addresses.map((address) => [address, journal])));
+  const rows = sysfs
+    .list(sysfs.at('sys/bus/pci/devices'))
+    .filter((address) => sysfs.driver(address) === vfioDriver || taken.has(address))
+    .map((address) => {
+      const journal = taken.get(address);
+      return {
+        address,
+        driver: sysfs.driver(address),
+        group: sysfs.group(address),
+        takenBy:
+          journal === undefined ? null : journal.kept || journal.isLive ? 'vtkit' : 'a run of vtkit that was killed',
+      };
+    });
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
+    return;
+  }
+  if (rows.length === 0) process.stdout.write('no device is with VFIO\n');
+  for (const { address, driver, group, takenBy } of rows) {
+    process.stdout.write(
+      `${address}  ${driver ?? 'no driver'}  group ${group ?? 'none'}  ${takenBy ?? 'not by vtkit'}\n`,
+    );
+  }
+}
