@@ -1,5 +1,6 @@
 /** A host from a file that was taken of it: the format is recognised by its content. */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { looksLikeAcpidump, readAcpiTables } from '../acpi/acpidump.ts';
 import { CorruptInputError, UsageError } from '../errors.ts';
 import { looksLikeConfigSpace, unknown } from '../pci/config-space.ts';
 import { looksLikeLspci, parseLspci } from '../pci/lspci.ts';
@@ -40,9 +41,22 @@ const textFormats: readonly Format<string>[] = [
   { kind: 'capture', name: 'a vtkit capture', matches: looksLikeCapture, read: readCapture },
   { kind: 'cpuid-dump', name: 'libvirt CPU data', matches: looksLikeLibvirt, read: parseLibvirt },
   { kind: 'cpu-dump', name: 'CPUID and MSR text (AIDA64, InstLatx64)', matches: looksLikeAida64, read: parseAida64 },
+  { kind: 'acpi-dump', name: 'acpidump', matches: looksLikeAcpidump, read: readAcpidump },
   { kind: 'pci-dump', name: 'lspci -x, -xxx or -xxxx', matches: looksLikeLspci, read: readLspci },
   { kind: 'cpuid-dump', name: 'cpuid -r', matches: looksLikeCpuidRaw, read: parseCpuidRaw },
 ];
+
+/** The table of a machine that has one; without, firmware offers none. */
+function readAcpidump(text: string, file: string): Part {
+  const tables = readAcpiTables(text);
+  if (tables.length === 0) return undefined;
+  const dmar = tables.find(({ signature }) => signature === 'DMAR');
+  const absent = { source: file, error: 'there is no DMAR table in it', code: 'ENOENT' };
+  return {
+    acpiTables: known(file, [...new Set(tables.map(({ signature }) => signature))].sort()),
+    dmarTable: dmar === undefined ? absent : known(file, dmar.bytes),
+  };
+}
 
 function readLspci(text: string, file: string): Part {
   const records = parseLspci(text, file).map(({ address, bytes, faults }) => dumped(address, bytes, faults));
