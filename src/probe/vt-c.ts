@@ -1,6 +1,6 @@
 /** What VT-c can do here: SR-IOV and VMDq. */
 import type { Fact, HostFacts } from '../host/facts.ts';
-import type { PciFunction } from '../pci/dump.ts';
+import type { PciFunction } from '../pci/functions.ts';
 import { sriovDrivers } from '../pci/sriov-drivers.ts';
 import { vmdqPools } from '../pci/vmdq-pools.ts';
 import { type Check, evidence, from, type Verdict, verdict } from './check.ts';

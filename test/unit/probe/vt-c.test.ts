@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decodeSpace } from '../../../src/pci/decode.ts';
-import type { PciFunction } from '../../../src/pci/dump.ts';
+import type { PciFunction } from '../../../src/pci/functions.ts';
 import { finding, host, known, missing } from '../../support/host-facts.ts';
 import { express, extended, header, spaceOf } from '../../support/pci-space.ts';
 
