@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeLspci, type PciFunction } from '../../../src/pci/dump.ts';
+import type { PciFunction } from '../../../src/pci/functions.ts';
 import { agreesWithLspci } from '../../support/lspci-agreement.ts';
+import { decodeLspci } from '../../support/lspci-functions.ts';
 import { pciDumpOrSkip, pciDumps, setpciOrSkip } from '../../support/pci-dumps.ts';
 import { anyFunction, lspciText } from '../../support/pci-space.ts';
 

@@ -2,9 +2,11 @@ import { readFileSync } from 'node:fs';
 import Ajv from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeBareSpace, decodeLspci, type PciFunction } from '../../../src/pci/dump.ts';
+import { decodePci, type PciFunction } from '../../../src/pci/functions.ts';
+import { dumped } from '../../../src/pci/record.ts';
 import { areas, documentOf } from '../../../src/probe/document.ts';
 import { host, known } from '../../support/host-facts.ts';
+import { decodeLspci } from '../../support/lspci-functions.ts';
 import { pciDumpOrSkip, pciDumps } from '../../support/pci-dumps.ts';
 import { anyFunction } from '../../support/pci-space.ts';
 
@@ -22,6 +24,8 @@ describe('the published schema', () => {
 
   it('describes a function whose registers hold anything, dumped in whole or in part', () => {
     const spaces = fc.sample(fc.tuple(anyFunction, fc.constantFrom(0, 64, 256, 4096)), { numRuns: 50, seed: 4 });
-    expect(errorsOf(spaces.flatMap(([bytes, length]) => decodeBareSpace(bytes.subarray(0, length))))).toEqual([]);
+    expect(errorsOf(decodePci(spaces.map(([bytes, length]) => dumped('unknown', bytes.subarray(0, length)))))).toEqual(
+      [],
+    );
   });
 });
