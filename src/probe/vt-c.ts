@@ -12,7 +12,8 @@ const needsKernel = 'use a kernel with CONFIG_PCI_IOV, as distributions build it
 /** The kernel's numbers; of a dump, which does not have them, those of the capability. */
 function vfsOf({ virtualFunctions, sriov }: PciFunction): { readonly total: number; readonly enabled: number } | null {
   if (virtualFunctions !== 'unknown') return virtualFunctions;
-  return sriov === null || sriov === 'unknown' ? null : { total: sriov.totalVfs, enabled: sriov.numVfs };
+  if (sriov === null || sriov === 'unknown') return null;
+  return { total: sriov.totalVfs, enabled: sriov.control.vfEnable ? sriov.numVfs : 0 };
 }
 
 const physical = (functions: readonly PciFunction[]): PciFunction[] =>
@@ -56,7 +57,7 @@ function capability(facts: HostFacts): Verdict {
 }
 
 function kernel(facts: HostFacts): Verdict {
-  const shown = physical(facts.pci.value ?? []);
+  const shown = physical(facts.pci.value ?? []).filter(({ virtualFunctions }) => virtualFunctions !== 'unknown');
   if (shown.length > 0) return verdict('yes', 'sysfs has sriov_totalvfs', [evidence(facts.pci, ids)]);
   return from(
     facts.kernelConfig,
@@ -83,6 +84,8 @@ function usable(facts: HostFacts): Verdict {
       }
       const split = ports.filter((pci) => (vfsOf(pci)?.enabled ?? 0) > 0);
       if (split.length > 0) return ['yes', `${addresses(split)} has virtual functions`];
+      if (ports.every(({ driver }) => driver === 'unknown'))
+        return ['unknown', 'a dump does not say which driver is bound'];
       const ready = ports.filter(({ driver }) => driver !== null && sriovDrivers.has(driver));
       if (ready.length > 0) return ['yes', `the driver of ${addresses(ready)} can create virtual functions`];
       const driven = ports.filter(({ driver }) => driver !== null);
@@ -127,6 +130,8 @@ export const vtC: readonly Check[] = [
         (functions) => {
           const enabled = functions.filter(({ physicalFunction }) => physicalFunction !== null);
           if (enabled.length > 0) return ['yes', `${enabled.length} virtual functions`];
+          const split = physical(functions).filter((pci) => (vfsOf(pci)?.enabled ?? 0) > 0);
+          if (split.length > 0) return ['yes', `${addresses(split)} has virtual functions switched on`];
           const [port] = physical(functions);
           return port === undefined
             ? ['no', 'there are no virtual functions', null]
