@@ -1,6 +1,8 @@
 /** vtkit: Intel VT for Node. */
 import './backends.ts';
 
+export { type Baseline, type BaselineOptions, baselineOf, type PoolHost } from './cpu-model/baseline.ts';
+export { readPoolHost } from './cpu-model/file.ts';
 export { CorruptInputError, GuestError, KernelError, NotSupportedError, UsageError } from './errors.ts';
 export type { BackendChoice, ChosenBackend } from './machine/backends.ts';
 export type { BackendKind, Irqchip } from './machine/engine.ts';

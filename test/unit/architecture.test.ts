@@ -19,10 +19,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   machine: ['x86', 'acpi'],
   host: ['x86', 'pci', 'acpi', 'native'],
   probe: ['host', 'x86', 'pci', 'acpi'],
+  'cpu-model': ['host', 'x86'],
   report: ['probe', 'x86', 'pci', 'acpi'],
   kvm: ['machine', 'native', 'x86'],
   emulator: ['machine', 'native', 'x86'],
-  cli: ['probe', 'report', 'kvm', 'emulator', 'machine', 'host'],
+  cli: ['probe', 'report', 'cpu-model', 'kvm', 'emulator', 'machine', 'host'],
 };
 
 describe('src', () => {
