@@ -119,7 +119,7 @@ function ready(facts: HostFacts): Verdict {
 
 /** `0000:01:00.0: 82599, 64 pools with 128 queues, 2 of them virtual functions: 61 left`. */
 function poolsOf(pci: PciFunction, { controller, pools, queues, left, offer }: VmdqLimit): string {
-  const many = `${pools} pools${queues === null ? '' : ` with ${queues} queues`} by its driver`;
+  const many = `${pools} pools by its driver${queues === null ? '' : ` (${queues} queues)`}`;
   const vfs = vfsOf(pci)?.enabled ?? 0;
   const beside = `${left} left beside ${vfs === 0 ? 'the port itself' : `${vfs} virtual functions`}`;
   const budget = left === null ? 'firmware shares the queues out among ports' : beside;
