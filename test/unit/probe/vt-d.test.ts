@@ -13,7 +13,9 @@ const offered: Partial<HostFacts> = {
 const used: Partial<HostFacts> = {
   ...offered,
   iommuUnits: known('/sys/class/iommu', [unit]),
-  iommuGroups: known('/sys/kernel/iommu_groups', [{ id: '0', type: 'DMA', devices: ['0000:00:02.0'] }]),
+  iommuGroups: known('/sys/kernel/iommu_groups', [
+    { id: '0', type: 'DMA', devices: ['0000:00:02.0'], reservedRegions: [] },
+  ]),
   remappedInterrupts: known('/proc/interrupts', ['IR-PCI-MSI']),
 };
 const vfio = { modules: modules({ vfio_pci: {} }), vfioNodes: known('/dev', ['/dev/vfio/vfio']) };
