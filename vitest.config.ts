@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { labPool } from './test/lab/pool.ts';
 
 const common = { testTimeout: 60_000, hookTimeout: 60_000, pool: 'forks' as const };
 
@@ -25,6 +26,16 @@ export default defineConfig({
           include: ['test/package/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: 'lab',
+          pool: labPool,
+          isolate: false,
+          fileParallelism: false,
+          include: ['test/lab/**/*.qemu.test.ts'],
         },
       },
     ],
