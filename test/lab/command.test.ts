@@ -67,7 +67,7 @@ describe('a command in the QEMU lab', () => {
       expect(machine).toBeDefined();
       child.kill(signal);
       await once(child, 'close');
-      await expect.poll(() => existsSync(`/proc/${machine}`)).toBe(false);
+      await expect.poll(() => existsSync(`/proc/${machine}`), { timeout: 20_000 }).toBe(false);
       expect(processes('-f', marker)).toEqual([]);
       expect(readdirSync(folder)).toEqual([]);
     } finally {

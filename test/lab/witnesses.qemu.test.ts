@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { decodeHost } from '../../src/host/decode.ts';
 import { readLiveHost } from '../../src/host/live.ts';
-import { findSriovCapabilities } from '../../src/pci/extended-capabilities.ts';
+import { parseLspci } from '../../src/pci/lspci.ts';
 import { documentOf } from '../../src/probe/document.ts';
 import { areas } from '../../src/probe/index.ts';
 
@@ -70,6 +70,14 @@ describe('PCI functions', () => {
     expect(document.pci?.map((each) => [each.address, each.vendorId, each.deviceId, each.class])).toEqual(witness);
   });
 
+  it('have the bytes that lspci -xxxx dumps, apart from status bits that change', () => {
+    const witness = parseLspci(said('lspci', '-D', '-xxxx'), 'lspci');
+    const identity = (bytes: Uint8Array): string => Buffer.from(bytes.subarray(0, 4)).toString('hex');
+    expect(facts.pciRecords.value?.map(({ address, config }) => [address, identity(config), config.length])).toEqual(
+      witness.map(({ address, bytes }) => [address, identity(bytes), bytes.length]),
+    );
+  });
+
   it('have the SR-IOV capability where lspci -vvv shows one', () => {
     const dump = said('lspci', '-D', '-vvv');
     const witness = dump
@@ -77,7 +85,7 @@ describe('PCI functions', () => {
       .filter((text) => text.includes('Single Root I/O Virtualization'))
       .map((text) => text.split(' ')[0]);
     expect(witness).toEqual(['0000:01:00.0']);
-    expect(findSriovCapabilities('/sys/bus/pci/devices')).toEqual({ found: witness, unseen: [] });
+    expect(facts.sriovCapabilities.value).toEqual({ found: witness, unseen: [] });
   });
 });
 
