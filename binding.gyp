@@ -58,6 +58,7 @@
         "native/machine/machine.cc",
         "native/napi/convert.cc",
         "native/napi/engines.cc",
+        "native/napi/eventfd.cc",
         "native/napi/host.cc",
         "native/napi/layout.cc",
         "native/napi/machine-board.cc",

@@ -1,8 +1,13 @@
 import { defineConfig } from 'vitest/config';
+import { labPool } from './test/lab/pool.ts';
 
 const common = { testTimeout: 60_000, hookTimeout: 60_000, pool: 'forks' as const };
 
-/** `unit` needs nothing but Node; `host` uses the built addon and this machine's /dev/kvm. */
+/** Files whose tests run inside the QEMU lab, in one machine. */
+const inside = ['test/lab/**/*.qemu.test.ts'];
+
+/** `unit` needs nothing but Node; `host` uses the built addon and this machine's /dev/kvm; the
+ * labs' projects boot machines of their own. */
 export default defineConfig({
   test: {
     maxWorkers: 2,
@@ -25,6 +30,26 @@ export default defineConfig({
           include: ['test/package/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: 'lab',
+          include: ['test/lab/**/*.test.ts'],
+          exclude: inside,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: 'lab-qemu',
+          pool: labPool,
+          isolate: false,
+          fileParallelism: false,
+          globalSetup: ['test/conformance/setup.ts'],
+          include: inside,
         },
       },
     ],

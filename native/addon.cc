@@ -1,6 +1,7 @@
 // Registers the bindings.
 #include <napi.h>
 
+#include "napi/eventfd.h"
 #include "napi/host.h"
 #include "napi/layout.h"
 #include "napi/machine.h"
@@ -11,6 +12,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("cpuid", Napi::Function::New<vtkit::napi::cpuid>(env, "cpuid"));
   exports.Set("kvmSupportedCpuid", Napi::Function::New<vtkit::napi::kvmSupportedCpuid>(env, "kvmSupportedCpuid"));
   exports.Set("kvmProbe", Napi::Function::New<vtkit::napi::kvmProbe>(env, "kvmProbe"));
+  vtkit::napi::initEventFd(env, exports);
   vtkit::napi::initVfio(env, exports);
   exports.Set("layout", vtkit::napi::layout(env));
   return exports;

@@ -1,6 +1,8 @@
 /** vtkit: Intel VT for Node. */
 import './backends.ts';
 
+export { type Baseline, type BaselineOptions, baselineOf, type PoolHost } from './cpu-model/baseline.ts';
+export { readPoolHost } from './cpu-model/file.ts';
 export { CorruptInputError, GuestError, KernelError, NotSupportedError, UsageError } from './errors.ts';
 export type { BackendChoice, ChosenBackend } from './machine/backends.ts';
 export type { BackendKind, Irqchip } from './machine/engine.ts';
@@ -13,5 +15,17 @@ export type { AccessHandler } from './machine/ranges.ts';
 export type { RegisterName, Registers } from './machine/registers.ts';
 export type { DescriptorTable, Segment, SystemRegisterChanges, SystemRegisters } from './machine/sregs.ts';
 export type { RunOptions, RunSyncOptions, Vcpu } from './machine/vcpu.ts';
+export { EventFd } from './native/eventfd.ts';
 export type { Evidence, Finding, State } from './probe/check.ts';
 export { capture, type ProbeDocument, type ProbeOptions, probe } from './probe/index.ts';
+export { type InterruptKind, Region, type RegionName, VfioDevice } from './vfio/device.ts';
+export { type AllocateOptions, DmaBuffer, DmaSpace } from './vfio/dma.ts';
+export {
+  type ApplyOptions,
+  Assignment,
+  AssignmentPlan,
+  AssignmentRefusedError,
+  type PlanOptions,
+  planAssignment,
+} from './vfio/plan.ts';
+export type { Step } from './vfio/steps.ts';

@@ -17,13 +17,22 @@ struct ErrnoName {
 #define ERRNO(name) \
   { name, #name }
 constexpr ErrnoName kErrnoNames[] = {
-    ERRNO(EPERM),   ERRNO(ENOENT), ERRNO(EINTR),     ERRNO(EIO),    ERRNO(ENXIO),  ERRNO(E2BIG),      ERRNO(EBADF),
-    ERRNO(EAGAIN),  ERRNO(ENOMEM), ERRNO(EACCES),    ERRNO(EFAULT), ERRNO(EBUSY),  ERRNO(EEXIST),     ERRNO(ENODEV),
-    ERRNO(ENOTDIR), ERRNO(EISDIR), ERRNO(EINVAL),    ERRNO(ENFILE), ERRNO(EMFILE), ERRNO(ENOTTY),     ERRNO(EFBIG),
-    ERRNO(ENOSPC),  ERRNO(ESPIPE), ERRNO(EROFS),     ERRNO(ERANGE), ERRNO(ENOSYS), ERRNO(EOPNOTSUPP), ERRNO(EOVERFLOW),
-    ERRNO(EBADFD),  ERRNO(ESRCH),  ERRNO(ETIMEDOUT), ERRNO(EPIPE),
+    ERRNO(EPERM),     ERRNO(ENOENT), ERRNO(EINTR),      ERRNO(EIO),       ERRNO(ENXIO),  ERRNO(E2BIG),
+    ERRNO(EBADF),     ERRNO(EAGAIN), ERRNO(ENOMEM),     ERRNO(EACCES),    ERRNO(EFAULT), ERRNO(EBUSY),
+    ERRNO(EEXIST),    ERRNO(ENODEV), ERRNO(ENOTDIR),    ERRNO(EISDIR),    ERRNO(EINVAL), ERRNO(ENFILE),
+    ERRNO(EMFILE),    ERRNO(ENOTTY), ERRNO(EFBIG),      ERRNO(ENOSPC),    ERRNO(ESPIPE), ERRNO(EROFS),
+    ERRNO(ERANGE),    ERRNO(ENOSYS), ERRNO(EOPNOTSUPP), ERRNO(EOVERFLOW), ERRNO(EBADFD), ERRNO(ESRCH),
+    ERRNO(ETIMEDOUT), ERRNO(EPIPE),  ERRNO(EMSGSIZE),
 };
 #undef ERRNO
+
+/** Operations that are ioctls have the kernel's names. */
+bool isIoctl(const std::string& operation) {
+  for (const char* prefix : {"KVM_", "VFIO_", "IOMMU_"}) {
+    if (operation.rfind(prefix, 0) == 0) return true;
+  }
+  return false;
+}
 
 /** The name of an errno. Not strerrorname_np: glibc 2.32 is newer than what the prebuilt binary runs on. */
 std::string errnoName(int error) {
@@ -43,7 +52,7 @@ Napi::Error toJs(Napi::Env env, const os::SystemError& error) {
   Napi::Object value = result.Value();
   value.Set("code", code);
   value.Set("errno", -error.error);
-  value.Set("syscall", error.operation.rfind("KVM_", 0) == 0 ? "ioctl" : error.operation);
+  value.Set("syscall", isIoctl(error.operation) ? "ioctl" : error.operation);
   value.Set("operation", error.operation);
   if (!error.path.empty()) value.Set("path", error.path);
   return result;

@@ -11,9 +11,10 @@ export function filesAt(path: string): { files: readonly string[]; directory: bo
   if (found === undefined)
     throw new UsageError(`'${path}' is not there`, { hint: 'give a file that was taken of a host' });
   if (!found.isDirectory()) return { files: [path], directory: false };
-  const files = readdirSync(path, { withFileTypes: true })
-    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
-    .map(({ name }) => join(path, name))
+  const files = readdirSync(path)
+    .filter((name) => !name.startsWith('.'))
+    .map((name) => join(path, name))
+    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile())
     .sort();
   if (files.length === 0) throw new UsageError(`'${path}' holds no file`);
   return { files, directory: true };

@@ -11,6 +11,8 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 /** Subcommands, loaded when they are asked for: `vtkit probe` must not pay for `vtkit run`. */
 const commands = {
   probe: async () => (await import('./probe.ts')).probeCommand(),
+  baseline: async () => (await import('./baseline.ts')).baselineCommand(),
+  compare: async () => (await import('./compare.ts')).compareCommand(),
   capture: async () => (await import('./capture.ts')).captureCommand(),
   vfio: async () => (await import('./vfio.ts')).vfioCommand(),
   report: async () => (await import('./html-report.ts')).reportCommand(),

@@ -3,9 +3,13 @@ import { createWriteStream, readFileSync, type WriteStream } from 'node:fs';
 import { basename } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import '../backends.ts';
+import type { PoolHost } from '../cpu-model/baseline.ts';
+import { readPoolHost } from '../cpu-model/file.ts';
+import { addedBy, fitCpu } from '../cpu-model/fit.ts';
 import { UsageError } from '../errors.ts';
 import type { BackendChoice } from '../machine/backends.ts';
 import { guestError, registerText } from '../machine/crash.ts';
+import type { Machine } from '../machine/machine.ts';
 import type { TraceEvent } from '../machine/outbox.ts';
 import { type Outcome, Pc } from '../machine/pc.ts';
 import { colour, exitCode, report } from './report.ts';
@@ -15,6 +19,7 @@ interface RunFlags {
   readonly backend: BackendChoice;
   readonly memory: number;
   readonly cpus: number;
+  readonly cpu?: string;
   readonly timeout?: number;
   readonly trace?: string;
   readonly debugExit: number;
@@ -36,6 +41,7 @@ export function runCommand(): Command {
     )
     .option('--memory <size>', 'guest memory, with suffix K, M or G', parseSize, 64 << 20)
     .option('--cpus <n>', 'virtual processors (more than one: KVM only)', parseCount, 1)
+    .option('--cpu <file>', 'the CPU that the guest sees: a baseline, or a file that was taken of a host')
     .option('--timeout <seconds>', 'give up after this time, with exit code 124', parseSeconds)
     .option('--trace <file>', 'write each exit as a line of JSON')
     .option('--debug-exit <port>', 'port whose writes end the run', parsePort, 0xf4)
@@ -64,6 +70,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   const image = readInput(file);
   const initrd =
     flags.initrd === undefined ? undefined : { name: basename(flags.initrd), bytes: readInput(flags.initrd) };
+  const wanted = flags.cpu === undefined ? undefined : readPoolHost(flags.cpu);
   const trace = flags.trace === undefined ? undefined : createWriteStream(flags.trace);
   const terminal = new Terminal();
   const pc = await Pc.create({
@@ -81,6 +88,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     machine.stop();
   };
   try {
+    const cpu = wanted === undefined ? undefined : giveCpu(machine, wanted);
     pc.load(image, { name: file, append: flags.append, initrd });
     terminal.open(pc.type, () => stop('interrupt'));
     if (!flags.json)
@@ -102,6 +110,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
       const summary = {
         backend: machine.backend.kind,
         why: machine.backend.why,
+        ...(cpu === undefined ? {} : { cpu }),
         exits: machine.exitCounts,
         ...(instructions === undefined ? {} : { instructions: Number(instructions) }),
         wallMs: Math.round(performance.now() - started),
@@ -113,6 +122,33 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     machine.close();
     trace?.end();
   }
+}
+
+interface GivenCpu {
+  readonly name: string;
+  readonly filtered: readonly string[];
+  readonly added: readonly string[];
+}
+
+/** The CPU that was asked for, on every processor; what the engine cannot give, or adds, is told. */
+function giveCpu(machine: Machine, wanted: PoolHost): GivenCpu {
+  const [first] = machine.vcpus.map((vcpu): GivenCpu => {
+    const { name, entries, filtered } = fitCpu(wanted, vcpu.getCpuid());
+    vcpu.setCpuid(entries);
+    return { name, filtered: filtered.map((row) => row.name), added: addedBy(vcpu.getCpuid(), entries) };
+  });
+  const given = first ?? { name: '', filtered: [], added: [] };
+  const features = given.filtered.filter((name) => !name.startsWith('CPUID.'));
+  const fields = given.filtered.length - features.length;
+  const warn = (what: string, names: readonly string[], more = ''): void => {
+    if (names.length > 0)
+      process.stderr.write(
+        `${colour('yellow', 'vtkit:')} ${machine.backend.kind} ${what}: ${names.join(' ')}${more}\n`,
+      );
+  };
+  warn('cannot give the guest', features, fields === 0 ? '' : `, and ${fields} fields of CPUID (--json names them)`);
+  warn('gives the guest besides', given.added);
+  return given;
 }
 
 /** A file of the user's; that it cannot be read is misuse. */

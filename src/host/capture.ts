@@ -121,6 +121,48 @@ function build(z: typeof zod): zod.ZodType<Capture> {
     edx: register,
   });
   const text = z.string().nullable();
+  /** Null where the kernel has no such file. */
+  const attribute = (value: Type) => z.union([value, z.literal('unknown')]).nullable();
+  const vfBar = z.strictObject({ bar: z.number(), bytes: z.string(), assigned: z.boolean() });
+  const attributes = z.strictObject({
+    address: z.string(),
+    resetMethods: z.union([texts, z.literal('unknown')]),
+    driverOverride: text,
+    numaNode: attribute(z.number()),
+    bootVga: attribute(z.boolean()),
+    enabled: attribute(z.boolean()),
+    d3coldAllowed: attribute(z.boolean()),
+    vfioDevice: text,
+    vfBars: attribute(z.array(vfBar)),
+  });
+  const route = z.strictObject({ interface: z.string(), isDefault: z.boolean() });
+  const usage = z.strictObject({
+    interfaces: fact(z.array(z.strictObject({ name: z.string(), functions: texts, lower: texts }))),
+    ipv4Routes: fact(z.array(route)),
+    ipv6Routes: fact(z.array(route)),
+    blockDevices: fact(
+      z.array(
+        z.strictObject({
+          name: z.string(),
+          number: text,
+          functions: texts,
+          disk: text,
+          holders: texts,
+          label: text,
+          pool: z.number().nullable(),
+        }),
+      ),
+    ),
+    mounts: fact(z.array(z.strictObject({ point: z.string(), number: text, type: z.string(), source: z.string() }))),
+    swaps: fact(texts),
+    consoles: fact(z.array(z.strictObject({ name: z.string(), functions: texts }))),
+    vfioHolders: fact(
+      z.strictObject({
+        holders: z.array(z.strictObject({ pid: z.number(), command: text, node: z.string() })),
+        unseen: z.number(),
+      }),
+    ),
+  });
   const facts = z.strictObject({
     cpuid: byNumber(fact(z.array(leaf))),
     msrs: byNumber(byNumber(fact(hex64))),
@@ -141,7 +183,18 @@ function build(z: typeof zod): zod.ZodType<Capture> {
     kernelConfig: fact(named(z.enum(['y', 'm', 'n']))),
     cmdline: fact(z.string()),
     iommuUnits: fact(z.array(z.strictObject({ name: z.string(), version: text, cap: text, ecap: text }))),
-    iommuGroups: fact(z.array(z.strictObject({ id: z.string(), type: text, devices: texts }))),
+    iommuGroups: fact(
+      z.array(
+        z.strictObject({
+          id: z.string(),
+          type: text,
+          devices: texts,
+          reservedRegions: z
+            .array(z.strictObject({ base: z.string(), limit: z.string(), type: z.string() }))
+            .nullable(),
+        }),
+      ),
+    ),
     acpiTables: fact(texts),
     dmarTable: fact(bytes),
     remappedInterrupts: fact(texts),
@@ -166,6 +219,8 @@ function build(z: typeof zod): zod.ZodType<Capture> {
         }),
       ),
     ),
+    pciAttributes: fact(z.array(attributes)),
+    usage,
   });
   return z.strictObject({
     vtkitCapture: z.literal(captureVersion),

@@ -4,6 +4,8 @@ import type { PciFunction } from '../pci/functions.ts';
 import type { HostBridge } from '../pci/host-bridge.ts';
 import type { PciRecord } from '../pci/record.ts';
 import type { CpuidLeaf } from '../x86/cpuid.ts';
+import type { PciAttributes } from './pci-attributes.ts';
+import type { Usage } from './usage.ts';
 
 export type Fact<T> = Known<T> | Unread;
 
@@ -51,6 +53,15 @@ export interface IommuGroup {
   /** The default domain: DMA, DMA-FQ, identity; null where the kernel does not tell. */
   readonly type: string | null;
   readonly devices: readonly string[];
+  /** Addresses that the group's devices cannot use or must keep; null where the kernel does not tell. */
+  readonly reservedRegions: readonly ReservedRegion[] | null;
+}
+
+export interface ReservedRegion {
+  readonly base: string;
+  readonly limit: string;
+  /** `direct` (firmware demands it), `direct-relaxable`, `reserved`, `msi`. */
+  readonly type: string;
 }
 
 /** `y` built in, `m` a module, `n` neither. */
@@ -91,6 +102,10 @@ export interface HostRecord {
   /** What there is of /dev/vfio/* and /dev/iommu. */
   readonly vfioNodes: Fact<readonly string[]>;
   readonly pciRecords: Fact<readonly PciRecord[]>;
+  /** What sysfs tells of each PCI function beside its configuration space. */
+  readonly pciAttributes: Fact<readonly PciAttributes[]>;
+  /** What this host uses its devices for. */
+  readonly usage: Usage;
 }
 
 /** What is known of a host: its record, with tables and configuration spaces decoded. */
@@ -153,6 +168,17 @@ export function recordOf(source: HostSource & { readonly file: string }, given: 
     remappedInterrupts: notHeld('/proc/interrupts'),
     vfioNodes: notHeld('/dev/vfio'),
     pciRecords: notHeld('/sys/bus/pci/devices'),
+    pciAttributes: notHeld('/sys/bus/pci/devices'),
+    usage: {
+      interfaces: notHeld('/sys/class/net'),
+      ipv4Routes: notHeld('/proc/net/route'),
+      ipv6Routes: notHeld('/proc/net/ipv6_route'),
+      blockDevices: notHeld('/sys/class/block'),
+      mounts: notHeld('/proc/self/mountinfo'),
+      swaps: notHeld('/proc/swaps'),
+      consoles: notHeld('/proc/consoles'),
+      vfioHolders: notHeld('/proc/*/fd'),
+    },
     ...given,
   };
 }

@@ -1,5 +1,7 @@
 /** A host from a file that was taken of it: the format is recognised by its content. */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { looksLikeAcpidump, readAcpiTables } from '../acpi/acpidump.ts';
+import { decodeDmar } from '../acpi/dmar.ts';
 import { CorruptInputError, UsageError } from '../errors.ts';
 import { looksLikeConfigSpace, unknown } from '../pci/config-space.ts';
 import { looksLikeLspci, parseLspci } from '../pci/lspci.ts';
@@ -7,7 +9,7 @@ import { dumped } from '../pci/record.ts';
 import { looksLikeCapture, parseCapture } from './capture.ts';
 import { looksLikeAida64, parseAida64 } from './dumps/aida64.ts';
 import { looksLikeCpuidRaw, looksLikeLibvirt, parseCpuidRaw, parseLibvirt } from './dumps/cpuid-raw.ts';
-import { type DumpKind, type HostRecord, known, recordOf } from './facts.ts';
+import { type DumpKind, type Fact, type HostRecord, known, recordOf } from './facts.ts';
 
 type Part = (Partial<Omit<HostRecord, 'source'>> & { readonly release?: string | null }) | undefined;
 
@@ -24,7 +26,7 @@ const binaryFormats: readonly Format<Uint8Array>[] = [
     kind: 'acpi-dump',
     name: 'a raw DMAR table',
     matches: (bytes) => Buffer.from(bytes.subarray(0, 4)).toString('latin1') === 'DMAR' && bytes.includes(0),
-    read: (bytes, file) => ({ dmarTable: known(file, bytes), acpiTables: known(file, ['DMAR']) }),
+    read: (bytes, file) => ({ dmarTable: dmarOf(bytes, file), acpiTables: known(file, ['DMAR']) }),
   },
 ];
 
@@ -40,9 +42,28 @@ const textFormats: readonly Format<string>[] = [
   { kind: 'capture', name: 'a vtkit capture', matches: looksLikeCapture, read: readCapture },
   { kind: 'cpuid-dump', name: 'libvirt CPU data', matches: looksLikeLibvirt, read: parseLibvirt },
   { kind: 'cpu-dump', name: 'CPUID and MSR text (AIDA64, InstLatx64)', matches: looksLikeAida64, read: parseAida64 },
+  { kind: 'acpi-dump', name: 'acpidump', matches: looksLikeAcpidump, read: readAcpidump },
   { kind: 'pci-dump', name: 'lspci -x, -xxx or -xxxx', matches: looksLikeLspci, read: readLspci },
   { kind: 'cpuid-dump', name: 'cpuid -r', matches: looksLikeCpuidRaw, read: parseCpuidRaw },
 ];
+
+/** A file that is nothing but a table should be one: of a host, a broken table is a fact among others. */
+function dmarOf(bytes: Uint8Array, file: string): Fact<Uint8Array> {
+  decodeDmar(bytes, file);
+  return known(file, bytes);
+}
+
+/** The table of a machine that has one; without, firmware offers none. */
+function readAcpidump(text: string, file: string): Part {
+  const tables = readAcpiTables(text);
+  if (tables.length === 0) return undefined;
+  const dmar = tables.find(({ signature }) => signature === 'DMAR');
+  const absent = { source: file, error: 'there is no DMAR table in it', code: 'ENOENT' };
+  return {
+    acpiTables: known(file, [...new Set(tables.map(({ signature }) => signature))].sort()),
+    dmarTable: dmar === undefined ? absent : dmarOf(dmar.bytes, file),
+  };
+}
 
 function readLspci(text: string, file: string): Part {
   const records = parseLspci(text, file).map(({ address, bytes, faults }) => dumped(address, bytes, faults));

@@ -1,7 +1,7 @@
 /** Remapping units, groups, interrupts and VFIO, as the kernel shows them. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fact, type IommuGroup, type IommuUnit } from './facts.ts';
+import { fact, type IommuGroup, type IommuUnit, type ReservedRegion } from './facts.ts';
 
 /** @param folder /sys/class/iommu */
 export function readIommuUnits(folder: string): IommuUnit[] {
@@ -22,7 +22,17 @@ export function readIommuGroups(folder: string): IommuGroup[] {
       id,
       type: content(join(folder, id, 'type')),
       devices: fact(id, () => readdirSync(join(folder, id, 'devices')).sort()).value ?? [],
+      reservedRegions: parseReservedRegions(content(join(folder, id, 'reserved_regions'))),
     }));
+}
+
+function parseReservedRegions(text: string | null): ReservedRegion[] | null {
+  const lines = text
+    ?.split('\n')
+    .filter(Boolean)
+    .map((line) => line.trim().split(/\s+/));
+  const short = (digits: string): string => `0x${digits.replace(/^0x0*(?=.)/, '')}`;
+  return lines?.map(([base = '', limit = '', type = '']) => ({ base: short(base), limit: short(limit), type })) ?? null;
 }
 
 /** @param text /proc/interrupts */

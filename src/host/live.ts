@@ -9,6 +9,8 @@ import { readIommuGroups, readIommuUnits, readVfioNodes, remappedChips } from '.
 import { parseCpuInfo, readKernelConfig, readModules } from './kernel.ts';
 import { askKvm, readKvmAccess, readKvmNode } from './kvm.ts';
 import { readPciRecords } from './pci.ts';
+import { readPciAttributes } from './pci-attributes.ts';
+import { readUsage } from './usage.ts';
 
 /** @param root another tree than `/`: instructions and ioctls then say nothing of it, and their facts are errors */
 export function readLiveHost(root = '/'): HostRecord {
@@ -28,6 +30,8 @@ export function readLiveHost(root = '/'): HostRecord {
   const hasVmx = [...cpuid.values()].some(({ value }) => value === undefined || hasFeature(value, 'vmx'));
   const indices = hasVmx ? probedMsrs : probedMsrs.filter((index) => !vmxMsrs.includes(index));
   const kernelConfig = readKernelConfig(at('proc/config.gz'), at('boot', `config-${release}`));
+  const pciDevices = at('sys/bus/pci/devices');
+  const vfioNodes = fact(at('dev'), () => readVfioNodes(at('dev')));
   return {
     source: { kind: 'live', root, release },
     cpuid,
@@ -46,7 +50,9 @@ export function readLiveHost(root = '/'): HostRecord {
       Uint8Array.from(readFileSync(at('sys/firmware/acpi/tables/DMAR'))),
     ),
     remappedInterrupts: fact(at('proc/interrupts'), () => remappedChips(text('proc/interrupts'))),
-    vfioNodes: fact(at('dev'), () => readVfioNodes(at('dev'))),
-    pciRecords: fact(at('sys/bus/pci/devices'), () => readPciRecords(at('sys/bus/pci/devices'))),
+    vfioNodes,
+    pciRecords: fact(pciDevices, () => readPciRecords(pciDevices)),
+    pciAttributes: fact(pciDevices, () => readPciAttributes(pciDevices)),
+    usage: readUsage(root, vfioNodes),
   };
 }

@@ -9,9 +9,17 @@ import { derived, type HostRecord } from './facts.ts';
 const serialLeaf = 3;
 
 const mac = /\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b/gi;
+/** An interface that is named after its address. */
+const interfaceMac = /\benx[0-9a-f]{12}\b/gi;
 const uuid = /\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b/gi;
 
-const text = (given: string): string => given.replaceAll(mac, '00:00:00:00:00:00').replaceAll(uuid, 'UUID');
+const text = (given: string): string =>
+  given.replaceAll(mac, '00:00:00:00:00:00').replaceAll(interfaceMac, 'enx000000000000').replaceAll(uuid, 'UUID');
+
+/** Names of interfaces, devices and mount points may be made of addresses and unique ids. */
+function everyText<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value), (_, each: unknown) => (typeof each === 'string' ? text(each) : each)) as T;
+}
 
 const leaf = (row: CpuidLeaf): CpuidLeaf =>
   row.leaf === serialLeaf ? { ...row, eax: 0, ebx: 0, ecx: 0, edx: 0 } : row;
@@ -36,5 +44,6 @@ export function withoutIdentifiers(record: HostRecord): HostRecord {
     cpuid: new Map([...record.cpuid].map(([cpu, read]) => [cpu, derived(read, (rows) => rows.map(leaf))])),
     cmdline: derived(record.cmdline, text),
     pciRecords: derived(record.pciRecords, (records) => records.map(device)),
+    usage: everyText(record.usage),
   };
 }

@@ -6,7 +6,82 @@ export interface NativeAddon {
   /** KVM_GET_SUPPORTED_CPUID: an array of kvm_cpuid_entry2. */
   kvmSupportedCpuid(path: string): Uint8Array;
   readonly Machine: new (options: NativeMachineOptions, onWake: () => void) => NativeMachine;
+  readonly EventFd: new (onSignal: () => void) => NativeEventFd;
+  readonly vfio: NativeVfio;
   readonly layout: Layout;
+}
+
+/** eventfd(2): `onSignal` is called on the event loop while it is watched. */
+export interface NativeEventFd {
+  fd(): number;
+  signal(count: Address): void;
+  /** What was signalled since the last time. */
+  take(): bigint;
+  watch(on: boolean): void;
+  close(): void;
+}
+
+export interface NativeVfio {
+  readonly DmaMemory: new (bytes: number) => NativeDmaMemory;
+  readonly Container: new (path: string) => NativeContainer;
+  readonly Group: new (path: string) => NativeGroup;
+  readonly Iommufd: new (path: string) => NativeIommufd;
+}
+
+export interface NativeDmaMemory {
+  buffer(): ArrayBuffer;
+}
+
+/** What devices reach: a container, or the address space of an Iommufd. */
+export interface NativeAddressSpace {
+  map(memory: NativeDmaMemory, offset: number, iova: Address, bytes: number, writable: boolean): void;
+  unmap(iova: Address, bytes: number): bigint;
+  ranges(): [first: bigint, last: bigint][];
+  close(): void;
+}
+
+export interface NativeContainer extends NativeAddressSpace {
+  apiVersion(): number;
+  checkExtension(extension: number): boolean;
+  setIommu(type: number): void;
+}
+
+export interface NativeIommufd extends NativeAddressSpace {
+  /** Binds /dev/vfio/devices/vfioN and attaches it. */
+  device(path: string): NativeVfioDevice;
+  vtd(device: number): { readonly cap: bigint; readonly ecap: bigint } | null;
+}
+
+export interface NativeGroup {
+  viable(): boolean;
+  setContainer(container: NativeContainer): void;
+  unsetContainer(): void;
+  device(address: string): NativeVfioDevice;
+  fd(): number;
+  close(): void;
+}
+
+export interface NativeVfioDevice {
+  info(): { readonly canReset: boolean; readonly regions: number; readonly interrupts: number };
+  region(index: number): {
+    readonly bytes: bigint;
+    readonly readable: boolean;
+    readonly writable: boolean;
+    readonly mappable: boolean;
+  };
+  interrupt(index: number): { readonly count: number; readonly maskable: boolean; readonly automasked: boolean };
+  /** A bigint where `width` is 8. */
+  read(region: number, offset: Address, width: number): number | bigint;
+  write(region: number, offset: Address, width: number, value: Address): void;
+  read32s(region: number, offsets: Uint32Array): Uint32Array;
+  write32s(region: number, pairs: Uint32Array): void;
+  setEventfds(index: number, eventfds: Int32Array): void;
+  setUnmaskEventfd(index: number, eventfd: number): void;
+  mask(index: number, masked: boolean): void;
+  reset(): void;
+  dependents(): { readonly group: number; readonly segment: number; readonly bus: number; readonly devfn: number }[];
+  id(): number;
+  close(): void;
 }
 
 /** What one question gave: a value, or the kernel's refusal in the shape of Node's SystemError. */

@@ -137,7 +137,7 @@ export function decodeSpace(address: string, bytes: Uint8Array, told: readonly P
     ...(extendedList === null
       ? nothingOf(inExtendedSpace, null)
       : decodeRows(space, inExtendedSpace, extendedList, spaceBytes.express, faults)),
-  } as PciSpace;
+  };
 }
 
 /** Nothing found in a list that goes on where nothing was read is not an empty list. */
@@ -149,7 +149,7 @@ function entriesOf<Entry extends Capability>(list: CapabilityList<Entry>) {
 function hasExtendedSpace(space: ConfigSpace, list: CapabilityList<Capability>) {
   const pcix = list.entries.find(({ id }) => id === 0x07);
   if (list.entries.some(({ id }) => id === inConventionalSpace.express.id)) return true;
-  if (pcix !== undefined && space.has(pcix.offset, 8) && isPcixMode2(space, pcix.offset)) return true;
+  if (pcix !== undefined) return space.has(pcix.offset, 8) ? isPcixMode2(space, pcix.offset) : unknown;
   return list.complete ? false : unknown;
 }
 

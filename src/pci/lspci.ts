@@ -17,6 +17,8 @@ const longestLine = 1000;
 /** Its first bytes come early, even behind the text of `-vvv`. */
 const recognisedWithin = 0x40_0000;
 const rowBytes = 16;
+/** As many as one domain has room for; machines have a few thousand, virtual ones included. */
+const mostFunctions = 0x1_0000;
 
 export function looksLikeLspci(text: string): boolean {
   let inFunction = false;
@@ -36,6 +38,7 @@ export function parseLspci(text: string, file: string): PciDump[] {
     const heading = functionLine(line);
     if (heading !== undefined) {
       keep(found, reading);
+      if (found.size >= mostFunctions) throw tooMany(file, number);
       reading = new Reading(heading.address, heading.description);
       continue;
     }
@@ -55,6 +58,15 @@ export function parseLspci(text: string, file: string): PciDump[] {
     });
   }
   return [...found.values()].map((each) => each.dump());
+}
+
+function tooMany(file: string, line: number): CorruptInputError {
+  const expected = `at most ${mostFunctions} functions`;
+  return new CorruptInputError(`${file}: one more function at line ${line}; expected ${expected}`, {
+    file,
+    line,
+    expected,
+  });
 }
 
 /** A log may hold a function twice, as of `lspci -v` and of `lspci -xxxx`: what shows more of it is kept. */

@@ -6,8 +6,10 @@ import { type CpuIdentity, type CpuidLeaf, identify } from '../x86/cpuid.ts';
 import { cpuidDifferences } from '../x86/cpuid-differences.ts';
 import { commonMsrs, decodeVmx, hex, type VmxCapabilities, vmxMsrs } from '../x86/vmx-msrs.ts';
 import { decodeVtd, type VtdCapabilities } from '../x86/vt-d-registers.ts';
+import { type Assignability, assignability } from './assignability.ts';
 import { type Area, type Check, type Finding, findingOf, type State } from './check.ts';
 import { kvm } from './kvm.ts';
+import { type SriovPort, sriovPorts } from './sriov-readiness.ts';
 import { vtC } from './vt-c.ts';
 import { vtD } from './vt-d.ts';
 import { vtX } from './vt-x.ts';
@@ -51,6 +53,10 @@ export interface ProbeDocument {
     readonly vfioNodes: readonly string[] | null;
   };
   readonly pci: readonly PciFunction[] | null;
+  /** Whether each function can be given to a guest; null of a file that knows no kernel. */
+  readonly assignability: readonly Assignability[] | null;
+  /** Ports with SR-IOV, and whether all their virtual functions can be had. */
+  readonly sriovPorts: readonly SriovPort[] | null;
   /** What a processor tells differently from the first: a CPUID register (`CPUID.7.0:EBX`) or an MSR (`0x48b`). */
   readonly asymmetry: readonly Asymmetry[];
 }
@@ -106,6 +112,8 @@ export function documentOf(facts: HostFacts, only: readonly Area[]): ProbeDocume
       vfioNodes: orNull(facts.vfioNodes),
     },
     pci: orNull(facts.pci),
+    assignability: assignability(facts),
+    sriovPorts: sriovPorts(facts),
     asymmetry: asymmetryOf(facts),
   };
 }

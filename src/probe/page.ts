@@ -1,6 +1,7 @@
 /** A probe's document as a page for people. */
 import { styleText } from 'node:util';
 import type { Area, Finding, State } from './check.ts';
+import { deviceRows } from './device-rows.ts';
 import type { ProbeDocument } from './document.ts';
 import { type Group, groupsOf, silence, tellsNothing } from './groups.ts';
 import { wrap } from './wrap.ts';
@@ -49,6 +50,7 @@ export function page(document: ProbeDocument, { width, colour, verbose }: PageOp
     '',
     ...verdictLines(document, width, paint),
     ...sections,
+    ...devices(document, { width, verbose, paint }),
     '',
     ...wrap(tally(document, verbose), width).map((line) => paint('dim', line)),
   ];
@@ -88,6 +90,23 @@ function section(document: ProbeDocument, area: Area, style: Style): string[] {
     return ['', head, `  ${style.paint(marks.unknown.style, marks.unknown.sign)} ${style.paint('dim', silence)}`];
   }
   return ['', head, ...groupsOf(document, area, style.verbose).flatMap((group) => groupLines(group, style, said))];
+}
+
+/** Where VT-d was asked for: it is for devices. */
+function devices({ assignability, verdicts }: ProbeDocument, { width, verbose, paint }: Style): string[] {
+  const rows = deviceRows(assignability ?? [], verbose);
+  if (rows.length === 0 || !verdicts.some(({ area }) => area === 'vt-d')) return [];
+  const lines = rows.flatMap(({ state, title, whys, remedies }) => [
+    ...wrap(title, width - 4).map((line, i) => {
+      const { sign, style } = marks[state];
+      return i === 0 ? `  ${paint(style, sign)} ${line}` : `    ${line}`;
+    }),
+    ...whys.flatMap((why) => wrap(why, width - 4).map((line) => `    ${paint('dim', line)}`)),
+    ...remedies.flatMap((remedy) =>
+      wrap(remedy, width - 6).map((line, i) => `    ${paint('cyan', `${i === 0 ? '→' : ' '} ${line}`)}`),
+    ),
+  ]);
+  return ['', `${paint('bold', 'Devices')} ${paint('dim', '· which a guest can have')}`, ...lines];
 }
 
 function groupLines({ findings, names }: Group, { width, verbose, paint }: Style, said: Set<string>): string[] {

@@ -2,18 +2,13 @@
 import type { Fact, HostFacts } from '../host/facts.ts';
 import type { PciFunction } from '../pci/functions.ts';
 import { sriovDrivers } from '../pci/sriov-drivers.ts';
-import { vmdqPools } from '../pci/vmdq-pools.ts';
+import { type VmdqLimit, vmdqLimit } from '../pci/vmdq-pools.ts';
 import { type Check, evidence, from, type Verdict, verdict } from './check.ts';
+import { sriovPorts, vfsOf } from './sriov-readiness.ts';
 import { isVirtual } from './vmx.ts';
 
 const noBus = 'there is no PCI bus';
 const needsKernel = 'use a kernel with CONFIG_PCI_IOV, as distributions build it';
-
-/** The kernel's numbers; of a dump, which does not have them, those of the capability. */
-function vfsOf({ virtualFunctions, sriov }: PciFunction): { readonly total: number; readonly enabled: number } | null {
-  if (virtualFunctions !== 'unknown') return virtualFunctions;
-  return sriov === null || sriov === 'unknown' ? null : { total: sriov.totalVfs, enabled: sriov.numVfs };
-}
 
 const physical = (functions: readonly PciFunction[]): PciFunction[] =>
   functions.filter((pci) => (vfsOf(pci)?.total ?? 0) > 0);
@@ -56,7 +51,7 @@ function capability(facts: HostFacts): Verdict {
 }
 
 function kernel(facts: HostFacts): Verdict {
-  const shown = physical(facts.pci.value ?? []);
+  const shown = physical(facts.pci.value ?? []).filter(({ virtualFunctions }) => virtualFunctions !== 'unknown');
   if (shown.length > 0) return verdict('yes', 'sysfs has sriov_totalvfs', [evidence(facts.pci, ids)]);
   return from(
     facts.kernelConfig,
@@ -83,6 +78,8 @@ function usable(facts: HostFacts): Verdict {
       }
       const split = ports.filter((pci) => (vfsOf(pci)?.enabled ?? 0) > 0);
       if (split.length > 0) return ['yes', `${addresses(split)} has virtual functions`];
+      if (ports.every(({ driver }) => driver === 'unknown'))
+        return ['unknown', 'a dump does not say which driver is bound'];
       const ready = ports.filter(({ driver }) => driver !== null && sriovDrivers.has(driver));
       if (ready.length > 0) return ['yes', `the driver of ${addresses(ready)} can create virtual functions`];
       const driven = ports.filter(({ driver }) => driver !== null);
@@ -103,6 +100,32 @@ function usable(facts: HostFacts): Verdict {
 }
 
 const addresses = (functions: readonly PciFunction[]): string => functions.map(({ address }) => address).join(', ');
+
+/** Whether a port can have all its virtual functions; where none can, what keeps the first from it. */
+function ready(facts: HostFacts): Verdict {
+  const able = capability(facts);
+  const ports = sriovPorts(facts) ?? [];
+  if (able.state !== 'yes' || ports.length === 0) return { ...able, remedy: null };
+  const proof = ports.flatMap(({ reasons }) => reasons.flatMap((reason) => reason.evidence));
+  const whole = ports.filter(({ state }) => state === 'yes');
+  if (whole.length > 0) {
+    return verdict('yes', whole.map(({ address, totalVfs }) => `${address}: ${totalVfs}`).join(', '), proof);
+  }
+  const [port] = [...ports.filter(({ state }) => state === 'unknown'), ...ports];
+  const against = (port?.reasons ?? []).filter(({ state }) => state === port?.state);
+  const why = `${port?.address}: ${against.map((reason) => reason.why).join('; ')}`;
+  return verdict(port?.state ?? 'unknown', why, proof, against.find(({ remedy }) => remedy !== undefined)?.remedy);
+}
+
+/** `0000:01:00.0: 82599, 64 pools with 128 queues, 2 of them virtual functions: 61 left`. */
+function poolsOf(pci: PciFunction, { controller, pools, queues, left, offer }: VmdqLimit): string {
+  const many = `${pools} pools by its driver${queues === null ? '' : ` (${queues} queues)`}`;
+  const vfs = vfsOf(pci)?.enabled ?? 0;
+  const beside = `${left} left beside ${vfs === 0 ? 'the port itself' : `${vfs} virtual functions`}`;
+  const budget = left === null ? 'firmware shares the queues out among ports' : beside;
+  const use = offer === null ? 'Linux uses them for virtual functions alone' : offer;
+  return `${pci.address}: ${controller}, ${many}; ${budget}; ${use}`;
+}
 
 export const vtC: readonly Check[] = [
   {
@@ -127,6 +150,8 @@ export const vtC: readonly Check[] = [
         (functions) => {
           const enabled = functions.filter(({ physicalFunction }) => physicalFunction !== null);
           if (enabled.length > 0) return ['yes', `${enabled.length} virtual functions`];
+          const split = physical(functions).filter((pci) => (vfsOf(pci)?.enabled ?? 0) > 0);
+          if (split.length > 0) return ['yes', `${addresses(split)} has virtual functions switched on`];
           const [port] = physical(functions);
           return port === undefined
             ? ['no', 'there are no virtual functions', null]
@@ -140,6 +165,13 @@ export const vtC: readonly Check[] = [
       ),
   },
   {
+    id: 'vt-c.sr-iov.ready',
+    area: 'vt-c',
+    title: 'all virtual functions can be had',
+    follows: 'vt-c.sr-iov',
+    rule: ready,
+  },
+  {
     id: 'vt-c.vmdq',
     area: 'vt-c',
     title: 'VMDq pools (driver limit)',
@@ -147,9 +179,9 @@ export const vtC: readonly Check[] = [
       from(
         facts.pci,
         (functions) => {
-          const found = functions.flatMap(({ address, vendorId, deviceId }) => {
-            const limit = vmdqPools(vendorId, deviceId);
-            return limit === undefined ? [] : [`${address}: ${limit.controller}, ${limit.pools} pools by its driver`];
+          const found = functions.flatMap((pci) => {
+            const limit = vmdqLimit(pci.vendorId, pci.deviceId, vfsOf(pci)?.enabled ?? 0);
+            return limit === undefined ? [] : [poolsOf(pci, limit)];
           });
           return found.length > 0
             ? ['yes', found.join(', ')]

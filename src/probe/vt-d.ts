@@ -1,4 +1,5 @@
 /** What VT-d can do here: what chipset and firmware offer, what the kernel uses, what VFIO can take. */
+import type { Dmar } from '../acpi/dmar.ts';
 import type { HostFacts, IommuGroup } from '../host/facts.ts';
 import { all, any, type Check, concluded, evidence, from, type Verdict, verdict } from './check.ts';
 import { isVirtual } from './vmx.ts';
@@ -167,6 +168,33 @@ function interruptsSafe(facts: HostFacts): Verdict {
   return any(interruptRemapping(facts), allowed);
 }
 
+/** The table's own mistakes: Linux works around some, and gives up on a unit for others. */
+function sound(facts: HostFacts): Verdict {
+  const listed = table(facts);
+  if (listed.state !== 'yes') return { ...listed, remedy: null };
+  return from(
+    facts.dmar,
+    ({ faults }) => {
+      const [first] = faults;
+      if (first === undefined) return ['yes', 'nothing in the DMAR table is wrong'];
+      const more = faults.length > 1 ? `, and ${count(faults.length - 1, 'more fault')}` : '';
+      return ['no', `${first.message} (byte ${first.offset})${more}`];
+    },
+    { show: ({ faults }) => faults.map(({ code, offset }) => `${code} at ${offset}`).join(', ') || 'no faults' },
+  );
+}
+
+/** A flag of the DMAR table (VT-d specification, 8.1). */
+const dmarFlag =
+  (flag: keyof Dmar['flags'], wanted: boolean, yes: string, no: string) =>
+  (facts: HostFacts): Verdict => {
+    const listed = table(facts);
+    if (listed.state !== 'yes') return { ...listed, remedy: null };
+    return from(facts.dmar, ({ flags }) => (flags[flag] === wanted ? ['yes', yes] : ['no', no]), {
+      show: ({ flags }) => `${flag} ${flags[flag] ? 1 : 0}`,
+    });
+  };
+
 export const vtD: readonly Check[] = [
   {
     id: 'vt-d.chipset',
@@ -184,6 +212,47 @@ export const vtD: readonly Check[] = [
     title: 'firmware offers VT-d',
     rule: table,
     remedy: { unknown: 'run where /sys/firmware/acpi/tables is mounted: a container may hide it' },
+  },
+  {
+    id: 'vt-d.firmware.sound',
+    area: 'vt-d',
+    title: 'the DMAR table is sound',
+    rule: sound,
+    follows: 'vt-d.firmware',
+    kind: 'feature',
+    remedy: {
+      no: 'look for newer firmware; the kernel log says what Linux makes of it (dmesg | grep -i dmar)',
+      unknown: 'run as root: the table is readable by root alone',
+    },
+  },
+  {
+    id: 'vt-d.firmware.interrupt-remapping',
+    area: 'vt-d',
+    title: 'firmware offers interrupt remapping',
+    rule: dmarFlag('interruptRemapping', true, 'the DMAR table offers it', 'the DMAR table does not offer it'),
+    follows: 'vt-d.firmware',
+    kind: 'feature',
+  },
+  {
+    id: 'vt-d.firmware.x2apic',
+    area: 'vt-d',
+    title: 'firmware lets x2APIC be used',
+    rule: dmarFlag('x2apicOptOut', false, 'the DMAR table does not opt out', 'the DMAR table opts out of x2APIC'),
+    follows: 'vt-d.firmware',
+    kind: 'feature',
+  },
+  {
+    id: 'vt-d.firmware.dma-protection',
+    area: 'vt-d',
+    title: 'firmware asks for DMA protection',
+    rule: dmarFlag(
+      'dmaControlOptIn',
+      true,
+      'the DMAR table opts in: DMA is to be remapped for protection',
+      'the DMAR table does not opt in',
+    ),
+    follows: 'vt-d.firmware',
+    kind: 'feature',
   },
   {
     id: 'vt-d.kernel',

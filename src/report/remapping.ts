@@ -1,5 +1,5 @@
 /** Remapping units with what is in their scope, and reserved regions on a line of addresses. */
-import type { Dmar } from '../acpi/dmar.ts';
+import type { Dmar, DmarScope } from '../acpi/dmar.ts';
 import { type Html, html, table } from './html.ts';
 
 const width = 720;
@@ -15,11 +15,19 @@ export function remapping(dmar: Dmar): Html {
     ['registers at', 'segment', 'devices'],
     dmar.units.map((unit) => [html`<code>${unit.registerBase}</code>`, unit.segment, scopeOf(unit)]),
   )}
+${dmar.faults.length === 0 ? null : html`<h3>Faults of the table</h3><ul>${dmar.faults.map(({ message, offset }) => html`<li>${message} (byte ${offset})</li>`)}</ul>`}
 ${dmar.reservedRegions.length === 0 ? html`<p>No reserved regions.</p>` : regions(dmar)}`;
 }
 
-function scopeOf(unit: Dmar['units'][number]): string {
-  return unit.includeAll ? 'all that no other unit has' : 'those that its scope names';
+function scopeOf({ includeAll, scopes }: Dmar['units'][number]): string {
+  const named = scopes.map(scopeText);
+  return [...named, ...(includeAll ? ['all that no other unit has'] : [])].join(', ') || 'none';
+}
+
+/** `endpoint 00:02.0`, and behind bridges `bridge 00:1c.4 > 00.0`. */
+function scopeText({ type, startBus, path }: DmarScope): string {
+  const two = (value: number): string => value.toString(16).padStart(2, '0');
+  return `${type} ${two(startBus)}:${path.map(([device, fn]) => `${two(device)}.${fn}`).join(' > ')}`;
 }
 
 function regions({ reservedRegions, hostAddressWidth }: Dmar): Html {
@@ -54,12 +62,13 @@ ${rows.map(({ base, limit }, i) => {
 })}</svg></div>
 ${table(
   'Reserved regions: memory that a device must keep reaching',
-  ['from', 'to', 'segment', 'size'],
-  reservedRegions.map(({ base, limit, segment }) => [
+  ['from', 'to', 'segment', 'size', 'devices'],
+  reservedRegions.map(({ base, limit, segment, scopes }) => [
     html`<code>${base}</code>`,
     html`<code>${limit}</code>`,
     segment,
     size(BigInt(limit) - BigInt(base) + 1n),
+    scopes.map(scopeText).join(', '),
   ]),
 )}`;
 }

@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-describe.each(['README.md', 'docs/probe.md', 'docs/machine.md'])('%s', (file) => {
+describe.each(['README.md', 'docs/probe.md', 'docs/flex-migration.md', 'docs/machine.md'])('%s', (file) => {
   const snippets = [...readFileSync(join(root, file), 'utf8').matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(
     ([, code]) => code as string,
   );

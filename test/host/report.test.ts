@@ -6,28 +6,25 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { decodeDmar } from '../../src/acpi/dmar.ts';
 import { decodePci } from '../../src/pci/functions.ts';
 import { dumped } from '../../src/pci/record.ts';
 import { areas, documentOf, probe } from '../../src/probe/index.ts';
 import { report } from '../../src/report/index.ts';
+import { dmarTable, drhd, rmrr } from '../support/dmar-table.ts';
 import { cpuidBit, cpus, host, intel, known, msrs } from '../support/host-facts.ts';
 import { chromiumPath, requireOrSkip } from '../support/require.ts';
 
 const { source: axe } = createRequire(import.meta.url)('axe-core') as { source: string };
 
-const dmar = {
-  hostAddressWidth: 46,
-  flags: { interruptRemapping: true, x2apicOptOut: false, dmaControlOptIn: false },
-  units: [{ registerBase: '0xfed90000', segment: 0, includeAll: true }],
-  reservedRegions: [{ segment: 0, base: '0x7b800000', limit: '0x7fffffff' }],
-};
+const dmar = decodeDmar(dmarTable([drhd(0xfed9_0000n, { all: true }), rmrr(0x7b80_0000n, 0x7fff_ffffn)]));
 /** A PCI-to-PCI bridge that leads to bus 1. */
 const bridge = Uint8Array.from({ length: 64 }, (_, at) => ({ 14: 1, 11: 6, 10: 4, 25: 1 })[at] ?? 0);
 const facts = host({
   cpuid: cpus(intel(cpuidBit.vmx)),
   msrs: msrs({ 1152: 0x00da_0400_0000_0004n, 1154: 0xfff9_fffe_0401_e172n, 1163: 0xffn << 32n }),
   cmdline: known('/proc/cmdline', '<script>document.title = "taken over"</script>'),
-  dmar: known('DMAR', dmar as never),
+  dmar: known('DMAR', dmar),
   pci: known(
     '/sys/bus/pci/devices',
     decodePci([dumped('0000:00:01.0', bridge), dumped('0000:01:00.0', new Uint8Array(64))]),

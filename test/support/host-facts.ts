@@ -1,5 +1,6 @@
 /** Facts of hosts that tests make up: one processor with VMX, and nothing else to see. */
 import type { Fact, HostFacts, HostRecord } from '../../src/host/facts.ts';
+import type { Usage } from '../../src/host/usage.ts';
 import type { Finding } from '../../src/probe/check.ts';
 import { areas, documentOf } from '../../src/probe/index.ts';
 import type { CpuidLeaf } from '../../src/x86/cpuid.ts';
@@ -39,6 +40,18 @@ export function msrs(
   );
 }
 
+/** A host that uses none of its devices. */
+export const idle: Usage = {
+  interfaces: known('/sys/class/net', []),
+  ipv4Routes: known('/proc/net/route', []),
+  ipv6Routes: known('/proc/net/ipv6_route', []),
+  blockDevices: known('/sys/class/block', []),
+  mounts: known('/proc/self/mountinfo', []),
+  swaps: known('/proc/swaps', []),
+  consoles: known('/proc/consoles', []),
+  vfioHolders: known('/proc/*/fd', { holders: [], unseen: 0 }),
+};
+
 export function host(given: Partial<HostFacts> = {}): HostFacts {
   return {
     source: { kind: 'live', root: '/', release: '6.1.0' },
@@ -61,6 +74,8 @@ export function host(given: Partial<HostFacts> = {}): HostFacts {
     vfioNodes: known('/dev', []),
     pciRecords: known('/sys/bus/pci/devices', []),
     pci: known('/sys/bus/pci/devices', []),
+    pciAttributes: known('/sys/bus/pci/devices', []),
+    usage: idle,
     sriovCapabilities: known('/sys/bus/pci/devices/*/config', { found: [], unseen: [] }),
     ...given,
   };

@@ -1,22 +1,25 @@
 /** Dumps of real PCI functions, where they lie beside the checkout (`lspci -xxxx` text), and what lspci says of them. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, join } from 'node:path';
 import type { TestContext } from 'vitest';
+import { dumpOrSkip, dumps } from './dumps.ts';
 
-const folder = ['../../../shared/data/pci/', '../../../../shared/data/pci/']
-  .map((path) => fileURLToPath(new URL(path, import.meta.url)))
-  .find((path) => existsSync(path));
-
-/** Names of the dumps; none where they are not beside the checkout. */
-export const pciDumps: readonly string[] = folder === undefined ? [] : readdirSync(folder).sort();
+/** Names of the dumps; some name where they are not beside the checkout, so that a test says why it is skipped. */
+export const pciDumps: readonly string[] =
+  dumps('pci').length > 0 ? dumps('pci').map((path) => basename(path)) : ['any'];
 
 /** The text of a dump; skips the test where it is not there. */
-export function pciDumpOrSkip(context: TestContext, name: string): string {
-  if (folder === undefined || !pciDumps.includes(name)) context.skip(`the dump ${name} is not beside this checkout`);
-  return readFileSync(join(folder ?? '', name), 'latin1');
+export const pciDumpOrSkip = (context: TestContext, name: string): string =>
+  readFileSync(dumpOrSkip(context, 'pci', name), 'latin1');
+
+/** A register of a function as setpci reads it of a dump; skips the test where there is no setpci. */
+export function setpciOrSkip(context: TestContext, name: string, address: string, register: string): number {
+  const dump = ['-A', 'dump', '-O', `dump.name=${dumpOrSkip(context, 'pci', name)}`];
+  const run = spawnSync('setpci', [...dump, '-s', address, register], { encoding: 'latin1' });
+  if (run.error !== undefined) context.skip(`this host has no setpci: ${run.error.message}`);
+  return Number.parseInt(run.stdout, 16);
 }
 
 export interface LspciCapability {

@@ -17,6 +17,7 @@ const features = {
       return `this host has no usable kvm: ${(error as Error).message}`;
     }
   },
+  iasl: () => existsSync('/usr/bin/iasl') || 'iasl is not installed (the Debian package acpica-tools)',
   chromium: () => chromiumPath !== undefined || 'no Chromium is installed (the Debian package chromium)',
 } as const;
 

@@ -23,7 +23,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   report: ['probe', 'x86', 'pci', 'acpi'],
   kvm: ['machine', 'native', 'x86'],
   emulator: ['machine', 'native', 'x86'],
-  cli: ['probe', 'report', 'vfio', 'kvm', 'emulator', 'machine', 'host'],
+  'cpu-model': ['host', 'x86'],
+  cli: ['probe', 'report', 'cpu-model', 'vfio', 'kvm', 'emulator', 'machine', 'host'],
 };
 
 describe('src', () => {

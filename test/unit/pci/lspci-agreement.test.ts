@@ -1,57 +1,51 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { PciFunction } from '../../../src/pci/functions.ts';
 import { agreesWithLspci } from '../../support/lspci-agreement.ts';
-import { pciDumpOrSkip, pciDumps } from '../../support/pci-dumps.ts';
-import { express, type expressTypes, extended, lspciText, spaceOf } from '../../support/pci-space.ts';
+import { decodeLspci } from '../../support/lspci-functions.ts';
+import { pciDumpOrSkip, pciDumps, setpciOrSkip } from '../../support/pci-dumps.ts';
+import { anyFunction, lspciText } from '../../support/pci-space.ts';
 
-/** Capabilities that vtkit decodes, by their offset in the spaces made up here; the lists go from each to the next. */
-const conventional = [
-  [0x80, 0x01],
-  [0x90, 0x05],
-  [0xb0, 0x11],
-  [0xc0, 0x13],
-] as const;
-const inExtendedSpace = [0x0d, 0x0e, 0x0f, 0x10, 0x13, 0x1b, 0x1d, 0x15, 0x2e].map(
-  (id, at) => [0x100 + 0x60 * at, id] as const,
-);
+const acsWord = ({ acs }: PciFunction) => {
+  if (acs === null || acs === 'unknown') return undefined;
+  return (['SV', 'TB', 'RR', 'CR', 'UF', 'EC', 'DT'] as const).reduce(
+    (word, name, at) => word | (Number(acs[name].enabled) << at),
+    0,
+  );
+};
+const object = <T>(value: T): Exclude<T, null | string> | undefined =>
+  value === null || typeof value === 'string' ? undefined : (value as Exclude<T, null | string>);
 
-/** A function that has all of them, whose registers hold anything but what the specification reserves. */
-const anyFunction = fc
-  .tuple(fc.uint8Array({ minLength: 4096, maxLength: 4096 }), fc.constantFrom('endpoint', 'rootPort', 'integrated'))
-  .map(([noise, type]) => {
-    const bytes = Uint8Array.from(noise);
-    const view = new DataView(bytes.buffer);
-    bytes.set(spaceOf(0x44, express(type as keyof typeof expressTypes)));
-    const list: readonly (readonly [number, number])[] = [[0x40, 0x10], ...conventional];
-    for (const [index, [offset, id]] of list.entries()) {
-      view.setUint16(offset, id | ((list[index + 1]?.[0] ?? 0) << 8), true);
-    }
-    for (const [index, [offset, id]] of inExtendedSpace.entries()) {
-      view.setUint32(offset, extended(id, inExtendedSpace[index + 1]?.[0] ?? 0), true);
-    }
-    const vfBars = 0x100 + 0x60 * 3 + 0x24;
-    for (let bar = 0; bar < 6; bar++) {
-      const at = vfBars + 4 * bar;
-      view.setUint8(at, view.getUint8(at) & (bar === 5 ? 0xf8 : 0xfc)); // memory, of 32 bits or 64, all within
-    }
-    const resizable = 0x100 + 0x60 * 7;
-    for (let at = resizable + 4; at < resizable + 4 + 6 * 8; at += 8) {
-      view.setUint32(at, view.getUint32(at, true) & 0x00ff_fff0, true); // 1 MiB to 512 GiB
-      view.setUint32(at + 4, (view.getUint32(at + 4, true) & 0x0f07) | ((1 + ((noise[0] as number) % 6)) << 5), true);
-    }
-    view.setUint8(0x44, view.getUint8(0x44) & 0xfb); // payloads of 8 KiB and more
-    view.setUint16(0x48, view.getUint16(0x48, true) & 0xbf7f, true);
-    return bytes;
-  });
+/** Registers as setpci names them, and what vtkit calls what is in them. */
+const registers: readonly [
+  dump: string,
+  address: string,
+  register: string,
+  ours: (pci: PciFunction) => number | undefined,
+][] = [
+  ['cap-pcie-2', '01:00.0', 'ECAP_SRIOV+0e.w', ({ sriov }) => object(sriov)?.totalVfs],
+  ['cap-pcie-2', '01:00.0', 'ECAP_SRIOV+14.w', ({ sriov }) => object(sriov)?.vfOffset],
+  ['cap-phy32', '2e:00.0', 'ECAP_SRIOV+1a.w', ({ sriov }) => Number(object(sriov)?.vfDeviceId)],
+  ['cap-aer-root', '00:02.0', 'ECAP_ACS+6.w', acsWord],
+  ['cap-pasid-pri', '00:02.0', 'ECAP_PRI+8.l', ({ pri }) => object(pri)?.outstandingCapacity],
+  [
+    'cap-phy32',
+    '2e:00.0',
+    'CAP_MSIX+4.l',
+    ({ msix }) => Number(object(msix)?.table.offset) + (object(msix)?.table.bar ?? 0),
+  ],
+];
 
 describe('a decoded dump', () => {
-  // Some name, so that the test says why it is skipped where there are no dumps.
-  it.for(pciDumps.length > 0 ? pciDumps : ['any'])(
-    'says of every function of %s what lspci -vvv says',
-    (name, context) => {
-      expect(agreesWithLspci(context, pciDumpOrSkip(context, name))).toBeGreaterThan(0);
-    },
-  );
+  it.for(registers)('has in %s of %s what setpci reads from %s', ([dump, address, register, ours], context) => {
+    const theirs = setpciOrSkip(context, dump, address, register);
+    const functions = decodeLspci(pciDumpOrSkip(context, dump), dump);
+    expect(functions.filter((pci) => pci.address === `0000:${address}`).map(ours)).toEqual([theirs]);
+  });
+
+  it.for(pciDumps)('says of every function of %s what lspci -vvv says', (name, context) => {
+    expect(agreesWithLspci(context, pciDumpOrSkip(context, name))).toBeGreaterThan(0);
+  });
 
   it('says what lspci -vvv says, whatever the registers hold', (context) => {
     const spaces = fc.sample(anyFunction, { numRuns: 100, seed: 4 });

@@ -61,6 +61,14 @@ describe('a dump of lspci', () => {
     expect(read(text)).toEqual([['0000:00:00.0', 4096]]);
   });
 
+  it('of more functions than a machine can have is refused', () => {
+    const addresses = Array.from(
+      { length: 0x1_0001 },
+      (_, at) => `${at.toString(16).padStart(5, '0')}:00:00.0 any\n00: 00\n`,
+    );
+    expect(() => parse(addresses.join(''))).toThrow(/at most 65536 functions/);
+  });
+
   it('that shows no bytes at all is refused with the line', () => {
     const refusal = (text: string) => {
       try {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import Ajv from 'ajv/dist/2020.js';
 import { afterAll, describe, expect, it, type TestContext } from 'vitest';
 import { exitCodeOf, type ProbeDocument, probe } from '../../../src/probe/index.ts';
+import { acpidumpText, dmarTable, drhd, rmrr } from '../../support/dmar-table.ts';
 import { dumpOrSkip, dumps } from '../../support/dumps.ts';
 
 const schema = JSON.parse(readFileSync(new URL('../../../src/probe/probe.schema.json', import.meta.url), 'utf8'));
@@ -119,5 +120,34 @@ describe('a dump of PCI functions', () => {
     expect(document.source).toMatchObject({ kind: 'pci-dump' });
     expect(document.pci?.length).toBeGreaterThan(0);
     expect(exitCodeOf(document)).not.toBe(0);
+  });
+});
+
+describe('a dump of ACPI tables', () => {
+  it.each(dumps('dmar').map((path) => [path.split('/').at(-1) as string, path]))('is read: %s', (_, path) => {
+    const document = probe({ from: path });
+    expect(validate(document), JSON.stringify(validate.errors)).toBe(true);
+    expect(document.source).toMatchObject({ kind: 'acpi-dump' });
+    expect(document.dmar?.units.length).toBeGreaterThan(0);
+    expect(stateOf(document, 'vt-d.firmware')).toBe('yes');
+    expect(exitCodeOf(document)).toBe(3);
+  });
+
+  it('without a DMAR table is a no of the firmware', () => {
+    const document = probe({ from: fileOf('acpi.txt', acpidumpText('APIC', Buffer.alloc(64))) });
+    expect(stateOf(document, 'vt-d.firmware')).toBe('no');
+  });
+
+  it('with a fault tells it and its place', () => {
+    const table = dmarTable([drhd(0xfed9_0000n, { all: true }), rmrr(0x1000n, 0x1800n)]);
+    const document = probe({ from: fileOf('dmar.bin', table) });
+    const finding = document.findings.find(({ id }) => id === 'vt-d.firmware.sound');
+    expect(finding).toMatchObject({ state: 'no', why: expect.stringMatching(/0x1000-0x1800.*byte 64/) });
+  });
+
+  it('that is cut off in its header is corrupt', () => {
+    expect(() => probe({ from: fileOf('short.bin', dmarTable([]).subarray(0, 40)) })).toThrow(
+      /short.bin: the end at offset 40/,
+    );
   });
 });

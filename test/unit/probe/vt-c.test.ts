@@ -34,16 +34,6 @@ describe('vt-c.sr-iov', () => {
     expect(state({ sriovCapabilities: missing('config', 'EACCES') })).toBe('unknown');
   });
 
-  it('is what the capability says in a dump, where no kernel says it', () => {
-    const words = { ...express('endpoint'), 256: extended(0x10), 268: 0x003f_003f };
-    const dumped = {
-      ...port,
-      ...decodeSpace('0000:01:00.0', spaceOf(4096, words)),
-      virtualFunctions: 'unknown',
-    } as const;
-    expect(finding(host(pci(dumped)), 'vt-c.sr-iov')).toMatchObject({ state: 'yes', why: '0000:01:00.0 (63 VFs)' });
-  });
-
   it('is unknown where there is a bus that cannot be read, and no where there is none', () => {
     expect(finding(host({ pci: missing('pci', 'EACCES') }), 'vt-c.sr-iov').state).toBe('unknown');
     expect(finding(host({ pci: missing('pci', 'ENOENT') }), 'vt-c.sr-iov').state).toBe('no');
@@ -93,5 +83,26 @@ describe('vt-c.vmdq', () => {
       why: expect.stringContaining('64 pools by its driver'),
     });
     expect(finding(host(pci(plain)), 'vt-c.vmdq').state).toBe('no'); // an I210 has no pools
+  });
+});
+
+describe('of a dump, which holds the capability and nothing of a kernel', () => {
+  const dumped = (numVfs: number): PciFunction => ({
+    ...port,
+    ...decodeSpace(
+      '0000:01:00.0',
+      spaceOf(4096, { ...express('endpoint'), 256: extended(0x10), 264: numVfs && 1, 268: 0x003f_003f, 272: numVfs }),
+    ),
+    driver: 'unknown',
+    virtualFunctions: 'unknown',
+  });
+  const states = (function_: PciFunction) =>
+    ['vt-c.sr-iov', 'vt-c.sr-iov.kernel', 'vt-c.sr-iov.vfs', 'vt-c.usable'].map(
+      (id) => finding(host(pci(function_)), id).state,
+    );
+
+  it('is said what the capability says', () => {
+    expect(states(dumped(0))).toEqual(['yes', 'unknown', 'no', 'unknown']);
+    expect(states(dumped(2))).toEqual(['yes', 'unknown', 'yes', 'yes']);
   });
 });

@@ -1,14 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { decodeDmar } from '../../../src/acpi/dmar.ts';
 import type { HostFacts } from '../../../src/host/facts.ts';
+import { dmarTable, drhd } from '../../support/dmar-table.ts';
 import { cpuidBit, cpus, finding, host, intel, known, missing, modules } from '../../support/host-facts.ts';
 
 const unit = { name: 'dmar0', version: '1:0', cap: '0xd2008c22260286', ecap: '0xf00f4a' };
-const dmar = {
-  hostAddressWidth: 39,
-  flags: { interruptRemapping: true, x2apicOptOut: false, dmaControlOptIn: false },
-  units: [{ registerBase: '0xfed90000', segment: 0, includeAll: true }],
-  reservedRegions: [],
-};
+const dmar = decodeDmar(dmarTable([drhd(0xfed9_0000n, { all: true })]));
 const offered: Partial<HostFacts> = {
   acpiTables: known('/sys/firmware/acpi/tables', ['DMAR', 'FACP']),
   dmar: known('DMAR', dmar),
@@ -16,7 +13,9 @@ const offered: Partial<HostFacts> = {
 const used: Partial<HostFacts> = {
   ...offered,
   iommuUnits: known('/sys/class/iommu', [unit]),
-  iommuGroups: known('/sys/kernel/iommu_groups', [{ id: '0', type: 'DMA', devices: ['0000:00:02.0'] }]),
+  iommuGroups: known('/sys/kernel/iommu_groups', [
+    { id: '0', type: 'DMA', devices: ['0000:00:02.0'], reservedRegions: [] },
+  ]),
   remappedInterrupts: known('/proc/interrupts', ['IR-PCI-MSI']),
 };
 const vfio = { modules: modules({ vfio_pci: {} }), vfioNodes: known('/dev', ['/dev/vfio/vfio']) };

@@ -1,0 +1,120 @@
+// The kernel of a lab: Debian's package, fetched once and checked by apt, with the modules that the labs load.
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { basename, join } from 'node:path';
+import { cpio } from './cpio.mjs';
+import { LabError } from './error.mjs';
+import { allModules } from './variants.mjs';
+
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'vtkit', 'lab');
+const init = new URL('init', import.meta.url);
+const busybox = '/bin/busybox';
+
+/** @returns {{ release: string, kernel: string, initrd: string }} files in the cache, made where they are missing */
+export function debianKernel() {
+  mkdirSync(cache, { recursive: true });
+  const archive = cachedPackage() ?? fetchPackage();
+  const release = basename(archive).replace(/^linux-image-|_.*$/g, '');
+  const kernel = join(cache, `vmlinuz-${release}`);
+  // What the initial file system is made of is its name: whoever changes a part gets another file.
+  const parts = [readFileSync(init), readFileSync(busybox), JSON.stringify(allModules), archive];
+  const hash = parts
+    .reduce((sum, part) => sum.update(part), createHash('sha256'))
+    .digest('hex')
+    .slice(0, 16);
+  const initrd = join(cache, `initrd-${release}-${hash}`);
+  if (!existsSync(kernel) || !existsSync(initrd)) unpack(archive, release, { kernel, initrd });
+  return { release, kernel, initrd };
+}
+
+function cachedPackage() {
+  const name = readdirSync(cache).findLast((file) => /^linux-image-.*\.deb$/.test(file));
+  return name && join(cache, name);
+}
+
+/** apt-get compares the file with the signed index of the distribution. */
+function fetchPackage() {
+  const folder = mkdtempSync(join(cache, 'fetch-'));
+  try {
+    const depends = execFileSync('apt-cache', ['depends', 'linux-image-amd64'], { encoding: 'utf8' });
+    const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
+    if (name === undefined)
+      throw new LabError('apt knows no kernel: linux-image-amd64 has no package', 'run: apt-get update');
+    const options = ['-qq', '-o', 'APT::Sandbox::User=root', '-o', 'Acquire::Retries=3'];
+    execFileSync('apt-get', [...options, 'download', name], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+    const [file] = readdirSync(folder);
+    renameSync(join(folder, file), join(cache, file));
+    return join(cache, file);
+  } catch (cause) {
+    if (cause instanceof LabError) throw cause;
+    const said = cause.stderr?.toString().trim() || cause.message;
+    throw new LabError(
+      `the kernel package could not be fetched: ${said}`,
+      'the labs need Debian and its package index (apt-get update)',
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function unpack(archive, release, { kernel, initrd }) {
+  const folder = mkdtempSync(join(cache, 'unpack-'));
+  try {
+    execFileSync('dpkg-deb', ['-x', archive, folder]);
+    const modules = closure(join(folder, 'lib/modules', release, 'kernel'));
+    writeFileSync(join(folder, 'initrd'), initialFileSystem(modules, join(folder, 'boot', `config-${release}`)));
+    for (const old of readdirSync(cache)) if (/^(initrd|vmlinuz)-/.test(old)) rmSync(join(cache, old));
+    renameSync(join(folder, 'boot', `vmlinuz-${release}`), kernel);
+    renameSync(join(folder, 'initrd'), initrd);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const moduleName = (file) => basename(file).replace(/\.ko$/, '').replaceAll('-', '_');
+
+/** The modules that the labs name, each behind those that it depends on. */
+function closure(folder) {
+  const files = new Map(
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ko'))
+      .map((file) => [moduleName(file), join(folder, file)]),
+  );
+  const found = new Map();
+  const add = (name) => {
+    if (found.has(name)) return;
+    const file = files.get(name);
+    if (file === undefined) throw new LabError(`this kernel has no module ${name}`);
+    const content = readFileSync(file);
+    const depends = /\0depends=([^\0]*)\0/.exec(content.toString('latin1'))?.[1].split(',').filter(Boolean) ?? [];
+    for (const each of depends) add(each.replaceAll('-', '_'));
+    found.set(name, { content, depends });
+  };
+  for (const name of allModules) add(name);
+  return found;
+}
+
+function initialFileSystem(modules, config) {
+  return cpio([
+    ...['bin', 'dev', 'proc', 'sys', 'host', 'run', 'modules'].map((path) => ({ path, mode: 0o40755 })),
+    { path: 'dev/console', mode: 0o20600, device: [5, 1] },
+    { path: 'init', mode: 0o100755, content: readFileSync(init) },
+    { path: 'bin/busybox', mode: 0o100755, content: readFileSync(busybox) },
+    { path: 'config', mode: 0o100644, content: readFileSync(config) },
+    ...[...modules].flatMap(([name, { content, depends }]) => [
+      { path: `modules/${name}.ko`, mode: 0o100644, content },
+      { path: `modules/${name}.needs`, mode: 0o100644, content: Buffer.from(depends.join(' ').replaceAll('-', '_')) },
+    ]),
+  ]);
+}

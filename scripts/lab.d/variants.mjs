@@ -1,0 +1,77 @@
+// The QEMU lab's variants, as data: what each machine has, what its kernel is told, which modules are loaded.
+
+/** Sets of devices, in the order of the command line. Each root port N is 00:N.0 and gives bus N. */
+const devices = {
+  vtd: ['intel-iommu,intremap=on,caching-mode=on'],
+  rootPorts: [1, 2, 3].map((n) => `pcie-root-port,id=port${n},addr=${n},chassis=${n}`),
+  // 1b36:0010 at 01:00.0: two queues and two vectors for each of four virtual functions.
+  nvmeWithVfs: [
+    'nvme-subsys,id=subsystem,nqn=vtkit',
+    'nvme,id=nvme1,bus=port1,serial=vfs,subsys=subsystem,sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=8,max_ioqpairs=12,msix_qsize=16',
+  ],
+  nvme: ['nvme,id=nvme2,bus=port2,serial=plain'],
+  e1000e: ['e1000e,bus=port3'],
+  // Behind a conventional bridge functions cannot be told apart: 05:01.0 and 05:02.0 are one group with it.
+  sharedGroup: [
+    'pcie-root-port,id=port4,addr=4,chassis=4',
+    'pcie-pci-bridge,id=bridge,bus=port4',
+    'edu,bus=bridge,addr=1',
+    'e1000,bus=bridge,addr=2',
+  ],
+};
+
+const all = ['vtd', 'rootPorts', 'nvmeWithVfs', 'nvme', 'e1000e'];
+const modules = ['msr', 'cpuid', 'nvme', 'e1000e', 'vfio_pci', 'vfio_iommu_type1', 'kvm_amd'];
+const intelIommuOn = ['intel_iommu=on', 'iommu=pt'];
+
+/** @type {Record<string, { is: string, devices: string[], kernel: string[], modules: string[], cpu?: string, user?: string }>} */
+export const variants = {
+  default: {
+    is: 'VT-d with interrupt remapping, NVMe with SR-IOV, NVMe, e1000e, and SVM for /dev/kvm',
+    devices: all,
+    kernel: intelIommuOn,
+    modules,
+  },
+  'no-iommu': {
+    is: 'the same without VT-d',
+    devices: all.filter((name) => name !== 'vtd'),
+    kernel: intelIommuOn,
+    modules,
+  },
+  'iommu-off': {
+    is: 'firmware offers VT-d, and the kernel is told not to use it',
+    devices: all,
+    kernel: ['intel_iommu=off'],
+    modules,
+  },
+  'shared-group': {
+    is: 'two more functions behind one conventional bridge, in one group',
+    devices: [...all, 'sharedGroup'],
+    kernel: intelIommuOn,
+    modules: [...modules, 'e1000'],
+  },
+  'no-kvm': {
+    is: 'a processor without SVM or VMX, and no /dev/kvm',
+    devices: all,
+    kernel: intelIommuOn,
+    modules: modules.filter((name) => name !== 'kvm_amd'),
+    cpu: 'max,la57=off,svm=off',
+  },
+  unprivileged: {
+    is: 'COMMAND runs as a user without rights',
+    devices: all,
+    kernel: intelIommuOn,
+    modules,
+    user: '65534',
+  },
+};
+
+export const devicesOf = ({ devices: names }) => names.flatMap((name) => devices[name]);
+
+/** What every variant needs to see this machine's files and to speak with scripts/lab. */
+export const transport = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p'];
+/** crc and crypto are what nvme asks for by name when it is loaded, which no dependency tells. */
+const asked = ['crct10dif_generic', 'crc64_rocksoft_generic', 'crc64_rocksoft', 't10_pi', 'vfio_virqfd'];
+export const allModules = [
+  ...new Set([...transport, ...asked, ...Object.values(variants).flatMap(({ modules }) => modules), 'kvm_intel']),
+];

@@ -1,0 +1,41 @@
+/** One guest on one of our backends, in this process: what it printed, and the state that it left. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import '../../src/backends.ts';
+import { Pc } from '../../src/machine/pc.ts';
+import { type Guest, imageOf } from './manifest.ts';
+
+/** One guest looks for 32 MiB behind the first. */
+const memoryBytes = 34 << 20;
+
+/** All that a run prints, moves and leaves, by value. */
+export async function runInProcess(guest: Guest, backend: 'kvm' | 'emulated') {
+  const serial: number[] = [];
+  const moved = new Map<string, ReturnType<typeof createHash>>();
+  const pc = await Pc.create({
+    backend,
+    memoryBytes,
+    onSerial: (byte) => serial.push(byte),
+    trace: ({ kind, address, size, value }) => {
+      // Polling a status port is a matter of speed; what is moved to and from the others is not.
+      if (kind !== 'io-out' && kind !== 'mmio-write') return;
+      const place = `${kind} 0x${address.toString(16)}`;
+      const hash = moved.get(place) ?? createHash('sha256');
+      moved.set(place, hash.update(`${size}:${value};`));
+    },
+  });
+  try {
+    pc.load(readFileSync(imageOf(guest)), { name: guest.name });
+    const outcome = await pc.run();
+    const [vcpu] = pc.machine.vcpus;
+    return {
+      outcome,
+      serial: Buffer.from(serial).toString('latin1'),
+      registers: vcpu?.regs.toObject(),
+      memory: createHash('sha256').update(pc.machine.memory.read(0, memoryBytes)).digest('hex'),
+      moved: Object.fromEntries([...moved].map(([place, hash]) => [place, hash.digest('hex')])),
+    };
+  } finally {
+    pc.machine.close();
+  }
+}

@@ -1,0 +1,88 @@
+/** `scripts/lab qemu -- COMMAND` is COMMAND, on another machine. */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { lab, script } from './lab.ts';
+
+const processes = (...which: string[]): string[] =>
+  spawnSync('pgrep', which, { encoding: 'utf8' }).stdout.split('\n').filter(Boolean);
+
+describe('a command in the QEMU lab', () => {
+  it('has its input, output, errors, arguments, folder and exit status', async () => {
+    const command = [
+      'sh',
+      '-c',
+      'cat; pwd; printf "%s|" "$@"; echo complaint >&2; exit 7',
+      'sh',
+      "it's",
+      'two words',
+      '',
+      '$x',
+    ];
+    const ended = await lab(['qemu', '--', ...command], 'from outside\n');
+    expect(ended).toMatchObject({
+      status: 7,
+      stdout: `from outside\n${process.cwd()}\nit's|two words||$x|`,
+      stderr: 'complaint\n',
+    });
+  });
+
+  it('can write a megabyte at once, of which nothing is lost', async () => {
+    const { stdout, status } = await lab(['qemu', '--', 'sh', '-c', 'head -c 1048576 /dev/zero | tr "\\0" x']);
+    expect(status).toBe(0);
+    expect(stdout.length).toBe(1 << 20);
+  });
+
+  it('cannot write to the files of this machine, but to /tmp', async () => {
+    const { stdout, stderr } = await lab([
+      'qemu',
+      '--',
+      'sh',
+      '-c',
+      'echo a >/tmp/b && cat /tmp/b; touch package.json',
+    ]);
+    expect(stdout).toBe('a\n');
+    expect(stderr).toContain('Read-only file system');
+  });
+
+  it('ends with status 124 when its time is over', async () => {
+    const { status, stderr } = await lab(['qemu', '--timeout', '2', '--', 'sleep', '60']);
+    expect(status).toBe(124);
+    expect(stderr).toContain('ended after 2 s');
+  });
+
+  it.for(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)('leaves no process and no file behind after %s', async (signal) => {
+    const marker = `lab-${process.pid}-${signal}`;
+    const folder = mkdtempSync(join(tmpdir(), 'vtkit-lab-'));
+    try {
+      const child = spawn(script, ['qemu', '--', 'sh', '-c', 'echo started; sleep 60', marker], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: { ...process.env, TMPDIR: folder },
+      });
+      await once(child.stdout, 'data');
+      const [machine] = processes('-P', `${child.pid}`);
+      expect(machine).toBeDefined();
+      child.kill(signal);
+      await once(child, 'close');
+      await expect.poll(() => existsSync(`/proc/${machine}`), { timeout: 20_000 }).toBe(false);
+      expect(processes('-f', marker)).toEqual([]);
+      expect(readdirSync(folder)).toEqual([]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it.each([
+    [['qemu', 'true'], 'give a lab, -- and a command'],
+    [['qemu', '--variant', 'none', '--', 'true'], "there is no variant 'none'"],
+    [['qemu', '--timeout', 'soon', '--', 'true'], '--timeout takes seconds'],
+    [['xen', '--', 'true'], 'give a lab'],
+  ])('is refused with status 2 when asked for as %j', async (args, message) => {
+    const { status, stderr } = await lab(args);
+    expect(status).toBe(2);
+    expect(stderr).toContain(message);
+  });
+});

@@ -1,0 +1,77 @@
+/** Runs test files inside the QEMU lab: a vitest worker that reports from there, as a fork does from another process. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { deserialize, serialize } from 'node:v8';
+import type { PoolOptions, PoolRunnerInitializer, PoolWorker } from 'vitest/node';
+
+const lab = fileURLToPath(new URL('../../scripts/lab', import.meta.url));
+const worker = fileURLToPath(new URL('worker.mjs', import.meta.url));
+
+type Listener = (argument: unknown) => void;
+
+/** One machine: it starts with the first test file and ends with the last. */
+class LabWorker implements PoolWorker {
+  readonly name = 'lab';
+  readonly #errors: NodeJS.WritableStream;
+  #machine: ChildProcess | undefined;
+  readonly #listeners = new Map<string, Set<Listener>>();
+
+  constructor({ project }: PoolOptions) {
+    this.#errors = project.vitest.logger.errorStream;
+  }
+
+  on(event: string, callback: Listener): void {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners.add(callback));
+  }
+
+  off(event: string, callback: Listener): void {
+    this.#listeners.get(event)?.delete(callback);
+  }
+
+  /** Messages are lines: a value as structured clone writes it, in base64. */
+  send(message: unknown): void {
+    this.#machine?.stdin?.write(`${serialize(message).toString('base64')}\n`);
+  }
+
+  deserialize(message: unknown): unknown {
+    return message;
+  }
+
+  /** Ends when the worker in the machine says that it listens. */
+  start(): Promise<void> {
+    // Messages have descriptors of their own: whatever a test prints is no message.
+    const command = ['sh', '-c', 'exec node "$0" 3<&0 4>&1 </dev/null >&2', worker];
+    const machine = spawn(lab, ['qemu', '--', 'env', 'NODE_ENV=test', 'VITEST=true', ...command], { stdio: 'pipe' });
+    this.#machine = machine;
+    machine.stderr.pipe(this.#errors, { end: false });
+    machine.stdin.on('error', (error) => this.#emit('error', error));
+    return new Promise((resolve, reject) => {
+      machine.on('error', reject);
+      machine.on('exit', (status) => {
+        reject(new Error(`the lab ended with status ${status}`));
+        this.#emit('exit', status);
+      });
+      createInterface({ input: machine.stdout }).on('line', (line) => {
+        const message: unknown = deserialize(Buffer.from(line, 'base64'));
+        if (message === 'listening') resolve();
+        else this.#emit('message', message);
+      });
+    });
+  }
+
+  async stop(): Promise<void> {
+    const machine = this.#machine;
+    if (machine === undefined || machine.exitCode !== null) return;
+    const ended = new Promise((resolve) => machine.once('exit', resolve));
+    machine.kill();
+    await ended;
+  }
+
+  #emit(event: string, argument: unknown): void {
+    for (const listener of this.#listeners.get(event) ?? []) listener(argument);
+  }
+}
+
+export const labPool: PoolRunnerInitializer = { name: 'lab', createPoolWorker: (options) => new LabWorker(options) };

@@ -1,0 +1,230 @@
+/** Devices taken for VFIO on a real kernel: shown, applied, used, rolled back. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { KernelError } from '../../src/errors.ts';
+import { VfioDevice } from '../../src/vfio/device.ts';
+import { journalFolder } from '../../src/vfio/journal.ts';
+import { AssignmentPlan, planAssignment } from '../../src/vfio/plan.ts';
+import { Sysfs } from '../../src/vfio/sysfs.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const cli = join(root, 'dist/cli/main.js');
+const nvme = '0000:02:00.0';
+const devices = '/sys/bus/pci/devices';
+
+const vtkit = (...args: string[]) => spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8' });
+const driver = (address = nvme): string | null => {
+  try {
+    return basename(readlinkSync(`${devices}/${address}/driver`));
+  } catch {
+    return null;
+  }
+};
+const override = (address = nvme): string => readFileSync(`${devices}/${address}/driver_override`, 'utf8').trim();
+const journals = (): string[] => (existsSync(`/${journalFolder}`) ? readdirSync(`/${journalFolder}`) : []);
+
+afterEach(() => {
+  expect([driver(), override(), journals()], 'the device is back as it was').toEqual(['nvme', '(null)', []]);
+});
+
+describe('vtkit vfio bind', () => {
+  it('shows each step and its undo, and with --dry-run does none', () => {
+    const { status, stdout } = vtkit('vfio', 'bind', nvme, '--dry-run', '--json');
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout).steps).toEqual([
+      {
+        does: `echo ${nvme} > /sys/bus/pci/drivers/nvme/unbind`,
+        undo: `echo ${nvme} > /sys/bus/pci/drivers/nvme/bind`,
+      },
+      {
+        does: `echo vfio-pci > ${devices}/${nvme}/driver_override`,
+        undo: `echo  > ${devices}/${nvme}/driver_override`,
+      },
+      {
+        does: `echo ${nvme} > /sys/bus/pci/drivers_probe`,
+        undo: `echo ${nvme} > /sys/bus/pci/drivers/vfio-pci/unbind`,
+      },
+    ]);
+  });
+
+  it('takes a device, shows it in the status, and unbind gives it back', () => {
+    expect(vtkit('vfio', 'bind', nvme).status).toBe(0);
+    expect([driver(), override()]).toEqual(['vfio-pci', 'vfio-pci']);
+    expect(JSON.parse(vtkit('vfio', 'status', '--json').stdout)).toMatchObject([
+      { address: nvme, driver: 'vfio-pci', takenBy: 'vtkit' },
+    ]);
+    expect(vtkit('vfio', 'unbind', nvme).status).toBe(0);
+  });
+
+  it.each([
+    ['a bridge', '0000:00:01.0', /is a bridge/],
+    ['nothing', '0000:7f:00.0', /is not there/],
+  ])('refuses %s, and changes nothing', (_, address, reason) => {
+    const { status, stderr } = vtkit('vfio', 'bind', nvme, address);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(reason)]);
+  });
+
+  it('refuses a word that is no address as misuse', () => {
+    expect(vtkit('vfio', 'bind', 'eth0').status).toBe(2);
+  });
+});
+
+describe('a run that was killed', () => {
+  const killedAt = (step: number): void => {
+    const script = `import { planAssignment } from '${join(root, 'dist/index.js')}';
+      const end = () => process.kill(process.pid, 'SIGKILL');
+      await planAssignment(['${nvme}']).apply({ onStep: (_, i) => i === ${step} && end() });
+      end();`;
+    expect(spawnSync(process.execPath, ['--input-type=module', '-e', script]).signal).toBe('SIGKILL');
+  };
+
+  it.each([0, 1, 2, 3])('before step %i is recovered from', (step) => {
+    killedAt(step);
+    expect(driver()).toBe(['nvme', null, null, 'vfio-pci'][step]);
+    expect(journals()).toHaveLength(1);
+    expect(vtkit('vfio', 'recover').status).toBe(0);
+  });
+
+  it('is told by the status until then', () => {
+    killedAt(3);
+    expect(vtkit('vfio', 'status').stdout).toMatch(/a run of vtkit that was killed/);
+    expect(vtkit('vfio', 'recover').status).toBe(0);
+  });
+});
+
+describe('a step that fails', () => {
+  it('has those before it undone, last first: drivers_probe reports success where the driver link tells another truth', async () => {
+    const [unbind, override, probe] = planAssignment([nvme]).steps;
+    if (unbind === undefined || probe === undefined || override?.kind !== 'override') throw new Error('three steps');
+    const steps = [unbind, { ...override, to: 'no-such-driver' }, probe];
+    const plan = new AssignmentPlan([nvme], steps, new Sysfs());
+    await expect(plan.apply()).rejects.toThrow(`${nvme} has no driver and should have vfio-pci`);
+  });
+});
+
+describe('a device that another process has', () => {
+  it('is refused, with what to look at', async () => {
+    const assigned = await planAssignment([nvme]).apply();
+    const held = VfioDevice.open(nvme);
+    try {
+      expect(() => VfioDevice.open(nvme)).toThrow(
+        expect.objectContaining({ code: 'EBUSY', hint: expect.stringMatching(/another process/) }),
+      );
+    } finally {
+      held.close();
+      await assigned.release();
+    }
+  });
+});
+
+describe('an NVMe controller', () => {
+  /** A script as users write it: it imports the package by its name. */
+  const script = (code: string): ReturnType<typeof spawnSync> => {
+    const folder = mkdtempSync(join(tmpdir(), 'vtkit-example-'));
+    mkdirSync(join(folder, 'node_modules'));
+    symlinkSync(root, join(folder, 'node_modules/vtkit'));
+    writeFileSync(join(folder, 'script.mjs'), code);
+    return spawnSync(process.execPath, [join(folder, 'script.mjs'), nvme], { encoding: 'utf8' });
+  };
+
+  it('says who it is through queues that this process drives, and goes back to its driver', () => {
+    const { status, stdout, stderr } = script(readFileSync(join(root, 'test/examples/nvme-identify.mjs'), 'utf8'));
+    expect(stderr).toBe('');
+    expect([status, stdout]).toEqual([
+      0,
+      expect.stringMatching(/^QEMU NVMe Ctrl, serial \w+, firmware [\d.]+, NVMe 1\.4, by group$/m),
+    ]);
+  });
+
+  it('is what the documentation drives', () => {
+    const [, code = ''] = /^```js\n([\s\S]*?)^```$/m.exec(readFileSync(join(root, 'docs/vfio.md'), 'utf8')) ?? [];
+    const { status, stdout, stderr } = script(code);
+    expect(stderr).toBe('');
+    expect([status, stdout]).toEqual([0, '10400\nthe device finds it at 0x100000\n']);
+  });
+
+  it('reaches nothing but what was mapped for it: the fault names device and address', async () => {
+    const assigned = await planAssignment([nvme]).apply();
+    const device = VfioDevice.open(nvme);
+    try {
+      const queues = device.dma.allocate({ bytes: 8192 });
+      const registers = device.region('bar0');
+      const ready = async (wanted: number) => {
+        while ((registers.read32(0x1c) & 1) !== wanted) await new Promise((resolve) => setTimeout(resolve, 5));
+      };
+      device.enableBusMaster();
+      registers.write32(0x14, 0);
+      await ready(0);
+      registers.write32(0x24, (15 << 16) | 15);
+      registers.write64(0x28, queues.iova);
+      registers.write64(0x30, queues.at(4096));
+      const [completed] = device.interrupts('msix', 1);
+      registers.write32(0x14, (4 << 20) | (6 << 16) | 1);
+      await ready(1);
+      queues.data.setUint32(0, 0x06 | (1 << 16), true);
+      queues.data.setBigUint64(24, 0x8_0010_0000n, true);
+      queues.data.setUint32(40, 1, true);
+      registers.write32(0x1000, 1);
+      await completed?.next();
+      const log = execFileSync('dmesg', { encoding: 'utf8' });
+      expect(log).toMatch(/DMAR: \[DMA Write NO_PASID\] Request device \[02:00\.0\] fault addr 0x800100000/);
+    } finally {
+      device.close();
+      await assigned.release();
+    }
+  });
+});
+
+describe('a device that is open', () => {
+  it('refuses what it cannot do, and says why', async () => {
+    const assigned = await planAssignment([nvme]).apply();
+    const device = VfioDevice.open(nvme);
+    try {
+      expect(device.dependents).toEqual([{ address: nvme, group: expect.any(Number) }]);
+      const first = device.dma.allocate({ bytes: 4096, iova: 0x10_0000n });
+      expect(() => device.dma.allocate({ bytes: 4096, iova: 0x10_0000n })).toThrow(
+        expect.objectContaining({ code: 'EEXIST' }),
+      );
+      expect(() => device.dma.allocate({ bytes: 4096, iova: 0xfee0_0000n })).toThrow(
+        expect.objectContaining({ code: 'EINVAL', hint: expect.stringMatching(/MSI window/) }),
+      );
+      expect(() => device.region('bar0').read32(1 << 20)).toThrow(KernelError);
+      expect(() => device.interrupts('msix', 4096)).toThrow(RangeError);
+      first.unmap();
+      device.dma.allocate({ bytes: 4096, iova: 0x10_0000n });
+    } finally {
+      device.close();
+      await assigned.release();
+    }
+  });
+
+  it('whose memory decode is off answers with EIO, and the process lives', async () => {
+    const assigned = await planAssignment([nvme]).apply();
+    const device = VfioDevice.open(nvme);
+    try {
+      const config = device.region('config');
+      const bar = device.region('bar0');
+      expect(bar.read32(8) >>> 16).toBe(1);
+      config.write16(4, config.read16(4) & ~2);
+      expect(() => bar.read32(8)).toThrow(expect.objectContaining({ code: 'EIO' }));
+      config.write16(4, config.read16(4) | 2);
+      expect(bar.read32(8) >>> 16).toBe(1);
+    } finally {
+      device.close();
+      await assigned.release();
+    }
+  });
+});
