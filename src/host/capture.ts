@@ -6,6 +6,9 @@ import type { HostRecord } from './facts.ts';
 
 export const captureVersion = 1;
 
+/** More functions, disks or interfaces than a host has: what they are used for is searched from each to each. */
+const mostDevices = 0x2000;
+
 /** What a capture holds: everything that was read of a host. Its source is the file from then on. */
 type Facts = Omit<HostRecord, 'source'>;
 
@@ -137,21 +140,23 @@ function build(z: typeof zod): zod.ZodType<Capture> {
   });
   const route = z.strictObject({ interface: z.string(), isDefault: z.boolean() });
   const usage = z.strictObject({
-    interfaces: fact(z.array(z.strictObject({ name: z.string(), functions: texts, lower: texts }))),
+    interfaces: fact(z.array(z.strictObject({ name: z.string(), functions: texts, lower: texts })).max(mostDevices)),
     ipv4Routes: fact(z.array(route)),
     ipv6Routes: fact(z.array(route)),
     blockDevices: fact(
-      z.array(
-        z.strictObject({
-          name: z.string(),
-          number: text,
-          functions: texts,
-          disk: text,
-          holders: texts,
-          label: text,
-          pool: z.number().nullable(),
-        }),
-      ),
+      z
+        .array(
+          z.strictObject({
+            name: z.string(),
+            number: text,
+            functions: texts,
+            disk: text,
+            holders: texts,
+            label: text,
+            pool: z.number().nullable(),
+          }),
+        )
+        .max(mostDevices),
     ),
     mounts: fact(z.array(z.strictObject({ point: z.string(), number: text, type: z.string(), source: z.string() }))),
     swaps: fact(texts),
@@ -200,24 +205,26 @@ function build(z: typeof zod): zod.ZodType<Capture> {
     remappedInterrupts: fact(texts),
     vfioNodes: fact(texts),
     pciRecords: fact(
-      z.array(
-        z.strictObject({
-          address: z.string(),
-          config: bytes,
-          kernel: z
-            .strictObject({
-              vendorId: text,
-              deviceId: text,
-              class: text,
-              driver: text,
-              iommuGroup: text,
-              physicalFunction: text,
-              virtualFunctions: z.union([z.strictObject({ total: z.number(), enabled: z.number() }), text]),
-            })
-            .nullable(),
-          faults: z.array(z.strictObject({ message: z.string(), offset: z.number().nullable() })),
-        }),
-      ),
+      z
+        .array(
+          z.strictObject({
+            address: z.string(),
+            config: bytes,
+            kernel: z
+              .strictObject({
+                vendorId: text,
+                deviceId: text,
+                class: text,
+                driver: text,
+                iommuGroup: text,
+                physicalFunction: text,
+                virtualFunctions: z.union([z.strictObject({ total: z.number(), enabled: z.number() }), text]),
+              })
+              .nullable(),
+            faults: z.array(z.strictObject({ message: z.string(), offset: z.number().nullable() })),
+          }),
+        )
+        .max(mostDevices),
     ),
     pciAttributes: fact(z.array(attributes)),
     usage,

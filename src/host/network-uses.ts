@@ -1,30 +1,40 @@
 /** Interfaces that the host would miss: those that carry routes, also below a bridge, bond or VLAN, and those that are ports of one. */
 import type { NetworkInterface, Route } from './network.ts';
 import type { Usage } from './usage.ts';
-import type { Use } from './uses.ts';
+import type { Note } from './uses.ts';
+import { Walk } from './walk.ts';
 
-export function networkUses(usage: Usage): Use[] {
+/** @returns interfaces that carry routes, on what could not be followed */
+export function noteNetwork(usage: Usage, note: Note): string[] {
   const interfaces = new Map((usage.interfaces.value ?? []).map((each) => [each.name, each]));
-  const carrying = carriers(usage);
+  const source = usage.ipv4Routes.source.replace(/route$/, '{route,ipv6_route}');
   const busy = new Set<string>();
-  const routed = [...carrying].flatMap(([name, said]) =>
-    below(name, interfaces).flatMap(({ name: lower, functions }) => {
-      busy.add(lower);
-      return functions.map((address): Use => {
-        return {
-          address,
-          kind: 'route',
-          why: lower === name ? `${name} carries ${said}` : `${name}, which is on ${lower}, carries ${said}`,
-          evidence: {
-            source: usage.ipv4Routes.source.replace(/route$/, '{route,ipv6_route}'),
-            raw: `${name}: ${said}`,
-          },
-          remedy: `give the routes of ${name} to another interface first (ip route), or assign another port`,
-        };
-      });
-    }),
-  );
-  return [...routed, ...ports(usage, interfaces, busy)];
+  const lost: string[] = [];
+  const named = (name: string): NetworkInterface[] => {
+    const found = interfaces.get(name);
+    return found === undefined ? [] : [found];
+  };
+  const walk = new Walk<NetworkInterface>(({ lower }) => lower.flatMap(named));
+  for (const [name, said] of carriers(usage)) {
+    for (const start of named(name)) {
+      const below = walk.from(start);
+      if (below === undefined) lost.push(name);
+      for (const lower of below ?? []) {
+        busy.add(lower.name);
+        for (const address of lower.functions) {
+          note(address, () => ({
+            kind: 'route',
+            why:
+              lower.name === name ? `${name} carries ${said}` : `${name}, which is on ${lower.name}, carries ${said}`,
+            evidence: { source, raw: `${name}: ${said}` },
+            remedy: `give the routes of ${name} to another interface first (ip route), or assign another port`,
+          }));
+        }
+      }
+    }
+  }
+  notePorts(usage, interfaces, busy, note);
+  return lost;
 }
 
 /** What each interface carries, in words. */
@@ -50,37 +60,23 @@ function carriers({ ipv4Routes, ipv6Routes }: Usage): Map<string, string> {
   );
 }
 
-/** The interface and all that it lies upon; what is made up may go round. */
-function below(name: string, interfaces: ReadonlyMap<string, NetworkInterface>): NetworkInterface[] {
-  const found = new Map<string, NetworkInterface>();
-  const waiting = [name];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const each = interfaces.get(next);
-    if (each === undefined || found.has(next)) continue;
-    found.set(next, each);
-    waiting.push(...each.lower);
-  }
-  return [...found.values()];
-}
-
 /** Without a route of the host's own, guests or containers may still live behind it. */
-function ports(
+function notePorts(
   { interfaces: read }: Usage,
   interfaces: ReadonlyMap<string, NetworkInterface>,
   busy: ReadonlySet<string>,
-): Use[] {
-  return [...interfaces.values()].flatMap((upper) =>
-    upper.lower.flatMap((name) => {
-      if (busy.has(name)) return [];
-      return (interfaces.get(name)?.functions ?? []).map((address): Use => {
-        return {
-          address,
+  note: Note,
+): void {
+  for (const upper of interfaces.values()) {
+    for (const name of upper.lower.filter((each) => !busy.has(each))) {
+      for (const address of interfaces.get(name)?.functions ?? []) {
+        note(address, () => ({
           kind: 'network-port',
           why: `${name} is a port of ${upper.name}`,
           evidence: { source: read.source, raw: `${upper.name}/lower_${name}` },
           remedy: `take ${name} out of ${upper.name} first: ip link set ${name} nomaster, or ip link delete ${upper.name}`,
-        };
-      });
-    }),
-  );
+        }));
+      }
+    }
+  }
 }

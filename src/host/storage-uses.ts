@@ -2,20 +2,18 @@
 import { nodeName } from './device-path.ts';
 import type { BlockDevice, Mount } from './storage.ts';
 import type { Usage } from './usage.ts';
-import type { Use } from './uses.ts';
+import type { Note, Use } from './uses.ts';
+import { Walk } from './walk.ts';
 
 /** Mount points without which the system does not run. */
 const ofSystem = /^\/(?:$|usr$|boot$|boot\/efi$|efi$|var$|etc$|home$|nix$)/;
 
-export function storageUses(usage: Usage): Use[] {
+/** @returns file systems and swap whose disks the kernel does not tell, or could not be followed to: they may be any */
+export function noteStorage(usage: Usage, note: Note): string[] {
   const disks = new Disks(usage.blockDevices.value ?? []);
-  return [...mountUses(usage, disks), ...swapUses(usage, disks), ...holderUses(usage, disks)];
-}
-
-/** File systems of disks that do not tell which: their disks may be any. */
-export function unplacedMounts(usage: Usage): Mount[] {
-  const disks = new Disks(usage.blockDevices.value ?? []);
-  return (usage.mounts.value ?? []).filter((mount) => disks.ofMount(mount) === undefined);
+  const lost = [...noteMounts(usage, disks, note), ...noteSwaps(usage, disks, note)];
+  noteHolders(usage, disks, note);
+  return lost;
 }
 
 class Disks {
@@ -25,6 +23,10 @@ class Disks {
   /** What a device is made of. */
   readonly #below = new Map<BlockDevice, BlockDevice[]>();
   readonly #pools = new Map<number, BlockDevice[]>();
+  readonly #walk = new Walk<BlockDevice>((device) => [
+    ...(this.#below.get(device) ?? []),
+    ...(device.pool === null ? [] : (this.#pools.get(device.pool) ?? [])),
+  ]);
 
   constructor(all: readonly BlockDevice[]) {
     this.all = all;
@@ -51,17 +53,9 @@ class Disks {
     return this.#byNumber.get(number ?? '') ?? this.#byName.get(nodeName(source.split(':')[0] ?? ''));
   }
 
-  /** The devices with PCI functions that this one rests upon, itself among them; what is made up may go round. */
-  under(device: BlockDevice): BlockDevice[] {
-    const found = new Set<BlockDevice>();
-    const waiting = [device];
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      if (found.has(next)) continue;
-      found.add(next);
-      waiting.push(...(this.#below.get(next) ?? []));
-      if (next.pool !== null) waiting.push(...(this.#pools.get(next.pool) ?? []));
-    }
-    return [...found].filter(({ functions }) => functions.length > 0);
+  /** The devices with PCI functions that this one rests upon, itself among them; undefined where that leads too far. */
+  under(device: BlockDevice): BlockDevice[] | undefined {
+    return this.#walk.from(device)?.filter(({ functions }) => functions.length > 0);
   }
 }
 
@@ -73,29 +67,34 @@ function add<Key, Value>(lists: Map<Key, Value[]>, key: Key, value: Value): void
 
 const called = ({ name, label }: BlockDevice): string => (label === null ? name : `${name} (${label})`);
 
-/** One use for each function that carries a part of `device`. */
-function usesOf(disks: Disks, device: BlockDevice, use: (on: string) => Omit<Use, 'address'>): Use[] {
+/** For each function that carries a part of `device`. @returns false where these could not be found */
+function noteParts(disks: Disks, device: BlockDevice, note: Note, use: (on: string) => Omit<Use, 'address'>): boolean {
+  const under = disks.under(device);
   const parts = new Map<string, string[]>();
-  for (const { name, functions } of disks.under(device)) {
+  for (const { name, functions } of under ?? []) {
     for (const address of functions) add(parts, address, name);
   }
-  return [...parts].map(([address, names]) => {
-    const on = names.includes(device.name) ? called(device) : `${called(device)}, which is on ${names.join(', ')}`;
-    return { address, ...use(on) };
-  });
+  for (const [address, names] of parts) {
+    note(address, () =>
+      use(names.includes(device.name) ? called(device) : `${called(device)}, which is on ${names.join(', ')}`),
+    );
+  }
+  return under !== undefined;
 }
 
-function mountUses(usage: Usage, disks: Disks): Use[] {
+function noteMounts(usage: Usage, disks: Disks, note: Note): string[] {
+  const lost: string[] = [];
   const points = new Map<BlockDevice, string[]>();
   for (const mount of usage.mounts.value ?? []) {
     const device = disks.ofMount(mount);
-    if (device !== undefined) add(points, device, mount.point);
+    if (device === undefined) lost.push(`${mount.point} (${mount.type})`);
+    else add(points, device, mount.point);
   }
-  return [...points].flatMap(([device, all]) => {
+  for (const [device, all] of points) {
     const [shortest = '', ...others] = [...new Set(all)].sort((a, b) => a.length - b.length || (a < b ? -1 : 1));
     const many = others.length === 0 ? '' : ` (and ${others.length} more)`;
     const system = all.find((point) => ofSystem.test(point));
-    return usesOf(disks, device, (on) => ({
+    const placed = noteParts(disks, device, note, (on) => ({
       kind: 'mount',
       why: `${shortest}${many} is mounted from ${on}`,
       evidence: { source: usage.mounts.source, raw: `${device.number ?? ''} ${shortest}`.trim() },
@@ -104,39 +103,43 @@ function mountUses(usage: Usage, disks: Disks): Use[] {
           ? `umount ${shortest}, and take it out of /etc/fstab`
           : `the system runs from it (${system}): assign another device, or move the system to another controller's disk`,
     }));
-  });
+    if (!placed) lost.push(shortest);
+  }
+  return lost;
 }
 
-function swapUses(usage: Usage, disks: Disks): Use[] {
-  return (usage.swaps.value ?? []).flatMap((name) => {
+function noteSwaps({ swaps }: Usage, disks: Disks, note: Note): string[] {
+  const lost: string[] = [];
+  for (const name of swaps.value ?? []) {
     const device = disks.named(name);
-    if (device === undefined) return [];
-    return usesOf(disks, device, (on) => ({
-      kind: 'swap',
-      why: `the host swaps to ${on}`,
-      evidence: { source: usage.swaps.source, raw: name },
-      remedy: `swapoff /dev/${name}, and take it out of /etc/fstab`,
-    }));
-  });
+    const placed =
+      device !== undefined &&
+      noteParts(disks, device, note, (on) => ({
+        kind: 'swap',
+        why: `the host swaps to ${on}`,
+        evidence: { source: swaps.source, raw: name },
+        remedy: `swapoff /dev/${name}, and take it out of /etc/fstab`,
+      }));
+    if (!placed) lost.push(`swap on ${name}`);
+  }
+  return lost;
 }
 
 /** Arrays and volumes hold their parts, mounted or not. */
-function holderUses(usage: Usage, disks: Disks): Use[] {
-  return disks.all.flatMap((part) =>
-    part.holders.flatMap((name) => {
+function noteHolders({ blockDevices }: Usage, disks: Disks, note: Note): void {
+  for (const part of disks.all) {
+    for (const name of part.holders) {
       const holder = disks.named(name);
-      const whole = holder === undefined ? name : called(holder);
-      return part.functions.map((address): Use => {
-        return {
-          address,
+      for (const address of part.functions) {
+        note(address, () => ({
           kind: 'held',
-          why: `${part.name} is part of ${whole}`,
-          evidence: { source: usage.blockDevices.source, raw: `${part.name}/holders/${name}` },
+          why: `${part.name} is part of ${holder === undefined ? name : called(holder)}`,
+          evidence: { source: blockDevices.source, raw: `${part.name}/holders/${name}` },
           remedy: release(name, holder?.label ?? null),
-        };
-      });
-    }),
-  );
+        }));
+      }
+    }
+  }
 }
 
 function release(name: string, label: string | null): string {

@@ -1,6 +1,6 @@
 /** What each PCI function is in use for: from what a host does with interfaces, disks and consoles, down to the functions they hang on. */
-import { networkUses } from './network-uses.ts';
-import { storageUses } from './storage-uses.ts';
+import { noteNetwork } from './network-uses.ts';
+import { noteStorage } from './storage-uses.ts';
 import type { Usage } from './usage.ts';
 
 export interface Use {
@@ -14,26 +14,39 @@ export interface Use {
   readonly remedy: string;
 }
 
-export function usesOf(usage: Usage): ReadonlyMap<string, readonly Use[]> {
-  const uses = new Map<string, Use[]>();
-  for (const use of [...networkUses(usage), ...storageUses(usage), ...consoleUses(usage)]) {
-    const list = uses.get(use.address);
-    if (list === undefined) uses.set(use.address, [use]);
-    else list.push(use);
-  }
-  return uses;
+/** Notes a use of a function. What it says is made only where it is kept. */
+export type Note = (address: string, use: () => Omit<Use, 'address'>) => void;
+
+/** One is enough to keep a device; of a function that carries everything, the first are told. */
+const mostUses = 16;
+
+export interface Uses {
+  readonly byFunction: ReadonlyMap<string, readonly Use[]>;
+  /** File systems, and interfaces with routes, whose functions are not known: they may be any disk or controller. */
+  readonly lost: { readonly disks: readonly string[]; readonly interfaces: readonly string[] };
 }
 
-function consoleUses({ consoles }: Usage): Use[] {
-  return (consoles.value ?? []).flatMap(({ name, functions }) =>
-    functions.map((address): Use => {
-      return {
-        address,
+export function usesOf(usage: Usage): Uses {
+  const uses = new Map<string, Use[]>();
+  const note: Note = (address, use) => {
+    const list = uses.get(address) ?? [];
+    if (list.length < mostUses) list.push({ address, ...use() });
+    uses.set(address, list);
+  };
+  noteConsoles(usage, note);
+  const lost = { interfaces: noteNetwork(usage, note), disks: noteStorage(usage, note) };
+  return { byFunction: uses, lost };
+}
+
+function noteConsoles({ consoles }: Usage, note: Note): void {
+  for (const { name, functions } of consoles.value ?? []) {
+    for (const address of functions) {
+      note(address, () => ({
         kind: 'console',
         why: `the kernel's console is on ${name}`,
         evidence: { source: consoles.source, raw: name },
         remedy: `take console=${name} off the kernel command line`,
-      };
-    }),
-  );
+      }));
+    }
+  }
 }

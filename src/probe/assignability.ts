@@ -4,8 +4,9 @@ import { className } from '../pci/class-names.ts';
 import type { PciFunction } from '../pci/functions.ts';
 import type { State } from './check.ts';
 import { hostOf, isBridge, type Reason } from './device-facts.ts';
-import { type DeviceGroup, Groups, groupReasons } from './device-groups.ts';
+import { type DeviceGroup, Groups } from './device-groups.ts';
 import { deviceReasons } from './device-reasons.ts';
+import { GroupReasons } from './group-reasons.ts';
 
 export interface Assignability {
   readonly address: string;
@@ -24,11 +25,12 @@ export function assignability(facts: HostFacts): readonly Assignability[] | null
   if (functions === undefined || isForeign(facts)) return null;
   const host = hostOf(facts, functions);
   const groups = new Groups(host);
+  const groupReasons = new GroupReasons(host);
   return functions.map((device) => {
     const group = groups.of(device);
     const reasons = isBridge(device)
       ? [bridgeReason(device)]
-      : [...deviceReasons(host, device, group), ...groupReasons(host, device, group)];
+      : [...deviceReasons(host, device, group), ...groupReasons.of(device, group)];
     const { address, driver, class: code } = device;
     return { address, what: className(code), driver, state: stateOf(reasons), reasons, group };
   });
@@ -43,7 +45,7 @@ function bridgeReason({ address, class: code }: PciFunction): Reason {
   return {
     state: 'no',
     code: 'bridge',
-    why: `a ${className(code)} stays with the host: assign the devices behind it`,
+    why: `it is a bridge (${className(code)}): bridges stay with the host, devices behind them can be assigned`,
     evidence: [{ source: `/sys/bus/pci/devices/${address}/class`, raw: code }],
   };
 }

@@ -1,8 +1,7 @@
 /** What the rules about devices look at, made once for all of them, and the form of what they say. */
 import type { HostFacts, IommuGroup } from '../host/facts.ts';
 import type { PciAttributes } from '../host/pci-attributes.ts';
-import { unplacedMounts } from '../host/storage-uses.ts';
-import { type Use, usesOf } from '../host/uses.ts';
+import { type Uses, usesOf } from '../host/uses.ts';
 import type { PciFunction } from '../pci/functions.ts';
 import type { Evidence, State } from './check.ts';
 
@@ -22,9 +21,7 @@ export interface Host {
   readonly functions: ReadonlyMap<string, PciFunction>;
   readonly attributes: ReadonlyMap<string, PciAttributes>;
   readonly groups: ReadonlyMap<string, IommuGroup>;
-  readonly uses: ReadonlyMap<string, readonly Use[]>;
-  /** Mount points of file systems that do not tell their disks. */
-  readonly unplaced: readonly string[];
+  readonly uses: Uses;
 }
 
 export function hostOf(facts: HostFacts, functions: readonly PciFunction[]): Host {
@@ -34,7 +31,6 @@ export function hostOf(facts: HostFacts, functions: readonly PciFunction[]): Hos
     attributes: new Map((facts.pciAttributes.value ?? []).map((each) => [each.address, each])),
     groups: new Map((facts.iommuGroups.value ?? []).map((each) => [each.id, each])),
     uses: usesOf(facts.usage),
-    unplaced: unplacedMounts(facts.usage).map(({ point, type }) => `${point} (${type})`),
   };
 }
 

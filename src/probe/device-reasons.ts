@@ -1,11 +1,12 @@
 /** Reasons that lie in a device itself: its IOMMU, its driver, what it is in use for, how it is reset. */
 import type { Unread } from '../host/facts.ts';
 import type { Usage } from '../host/usage.ts';
+import { parseAddress } from '../pci/address.ts';
 import { unknown } from '../pci/config-space.ts';
 import type { PciFunction } from '../pci/functions.ts';
 import { evidence } from './check.ts';
 import { attribute, type Host, isVfioDriver, type Reason } from './device-facts.ts';
-import type { DeviceGroup } from './device-groups.ts';
+import { type DeviceGroup, few } from './device-groups.ts';
 import { isVirtual } from './vmx.ts';
 
 type Rule = (host: Host, device: PciFunction, group: DeviceGroup) => readonly Reason[];
@@ -126,7 +127,7 @@ function driver({ facts, attributes }: Host, device: PciFunction): Reason[] {
 }
 
 function use({ uses }: Host, device: PciFunction): Reason[] {
-  return (uses.get(device.address) ?? []).map(({ kind, why, evidence, remedy }) => ({
+  return (uses.byFunction.get(device.address) ?? []).map(({ kind, why, evidence, remedy }) => ({
     // Only guests or containers of the host miss a port of a bridge.
     state: kind === 'network-port' ? 'yes' : 'no',
     code: kind,
@@ -145,7 +146,7 @@ const sources: readonly { readonly classes: RegExp; readonly of: string; readonl
   ];
 
 /** Taken by VFIO, it is in nobody else's use. */
-function unseenUse({ facts, unplaced }: Host, device: PciFunction): Reason[] {
+function unseenUse({ facts, uses: { lost } }: Host, device: PciFunction): Reason[] {
   const { driver: name, class: code } = device;
   if (name === null || isVfioDriver(name)) return [];
   const reasons = sources
@@ -158,14 +159,12 @@ function unseenUse({ facts, unplaced }: Host, device: PciFunction): Reason[] {
         { state: 'unknown', code: 'use', why: `whether it is in use as ${of} could not be read`, evidence: proof },
       ];
     });
-  if (unplaced.length > 0 && /^0x01/.test(code)) {
-    reasons.push({
-      state: 'unknown',
-      code: 'use',
-      why: `${unplaced.slice(0, 3).join(', ')} may lie on it: the kernel does not tell the disks of this file system`,
-      evidence: [evidence(facts.usage.mounts, () => unplaced.join(', '))],
-      remedy: 'look for its disks in zpool status -P, or in findmnt',
-    });
+  const [mayRest, source, remedy] = code.startsWith('0x01')
+    ? [lost.disks, facts.usage.mounts.source, 'look for its disks with findmnt, or zpool status -P']
+    : [code.startsWith('0x02') ? lost.interfaces : [], facts.usage.interfaces.source, 'look with ip -d link'];
+  if (mayRest.length > 0) {
+    const why = `${few(mayRest)} may rest on it: the kernel does not tell on which devices that is`;
+    reasons.push({ state: 'unknown', code: 'use', why, evidence: [{ source, raw: few(mayRest) }], remedy });
   }
   return reasons;
 }
@@ -238,7 +237,7 @@ const methods: Readonly<Record<string, string>> = {
 };
 
 /** VFIO asks for none: it resets what it can before a guest gets the device and after. */
-function reset({ attributes, facts }: Host, device: PciFunction, { id }: DeviceGroup): Reason[] {
+function reset({ attributes, facts, functions }: Host, device: PciFunction, { id }: DeviceGroup): Reason[] {
   const found = attributes.get(device.address)?.resetMethods;
   const code = 'reset';
   if (found === undefined || found === unknown) {
@@ -254,14 +253,21 @@ function reset({ attributes, facts }: Host, device: PciFunction, { id }: DeviceG
     const rest = others.length === 0 ? '' : `, else by ${others.join(', ')}`;
     return [{ state: 'yes', code, why: `it is reset by ${first}${rest}`, evidence: proof }];
   }
+  const at = parseAddress(device.address);
+  const behindBridge = [...functions.values()].some(
+    ({ address, secondaryBus }) =>
+      secondaryBus === at?.bus && parseAddress(address)?.domain === at?.domain && at.bus > 0,
+  );
+  const expect = 'expect that a guest cannot start with it twice until the host restarts';
   return [
     {
       state: 'yes',
       code,
       why: 'it cannot be reset alone: VFIO takes it all the same, in the state that its last user left',
       evidence: proof,
-      remedy:
-        'give every device of its bus to the same guest, so that VFIO can reset the bus; else expect a second start of the guest to fail until the host restarts, and give it to one guest only',
+      remedy: behindBridge
+        ? `give every device of its bus to one guest, so that VFIO can reset the bus; else ${expect}`
+        : expect,
     },
   ];
 }

@@ -33,7 +33,10 @@ export function deviceRows(devices: readonly Assignability[], all: boolean): Dev
 type Said = Pick<DeviceRow, 'whys' | 'remedies'>;
 
 function told({ state, reasons, group }: Assignability, all: boolean): Said {
-  const cautions = reasons.filter(({ remedy }) => remedy !== undefined);
+  // Who shares its group is always worth a word.
+  const cautions = reasons.filter(
+    ({ code, remedy }) => remedy !== undefined || (code === 'group' && group.sharedWith.length > 0),
+  );
   const deciding = reasons.filter((reason) => reason.state === state);
   // The first that decides is the one to begin with: without an IOMMU nothing else matters.
   const chosen = all ? reasons : state === 'yes' ? cautions : deciding.slice(0, 1);
@@ -41,10 +44,7 @@ function told({ state, reasons, group }: Assignability, all: boolean): Said {
   const remedies = chosen.flatMap(({ remedy }) => remedy ?? []);
   if (all) return { whys: [...whys, `group: ${group.why}`], remedies };
   return {
-    whys:
-      whys.length > 0
-        ? whys
-        : [group.sharedWith.length === 0 ? 'alone in its group' : 'nobody in its group stands in the way'],
+    whys: whys.length > 0 ? whys : ['alone in its group'],
     remedies,
   };
 }

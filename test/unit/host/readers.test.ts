@@ -104,9 +104,15 @@ describe('folders of sysfs and devices', () => {
     file('groups/10/type', 'DMA-FQ\n');
     file('groups/10/devices/0000:00:02.0', '');
     file('groups/2/devices/0000:00:01.0', '');
+    file('groups/10/reserved_regions', '0x0000000000000000 0x0000000000ffffff direct-relaxable\n');
     expect(readIommuGroups(at('groups'))).toEqual([
-      { id: '2', type: null, devices: ['0000:00:01.0'] },
-      { id: '10', type: 'DMA-FQ', devices: ['0000:00:02.0'] },
+      { id: '2', type: null, devices: ['0000:00:01.0'], reservedRegions: null },
+      {
+        id: '10',
+        type: 'DMA-FQ',
+        devices: ['0000:00:02.0'],
+        reservedRegions: [{ base: '0x0', limit: '0xffffff', type: 'direct-relaxable' }],
+      },
     ]);
   });
 

@@ -65,7 +65,7 @@ describe('a device cannot be assigned', () => {
     const bridge = { class: '0x060400', driver: 'pcieport', config: spaceOf(256, express('rootPort', 1)) };
     expect(state((made) => made.pci('0000:00:01.0', bridge), '0000:00:01.0')).toMatchObject({
       state: 'no',
-      against: [{ code: 'bridge', why: expect.stringContaining('assign the devices behind it') }],
+      against: [{ code: 'bridge', why: expect.stringContaining('devices behind them can be assigned') }],
     });
   });
 
@@ -307,7 +307,7 @@ describe('what could not be read', () => {
       made.mounts('30 27 0:50 / /tank rw - zfs tank rw');
     });
     expect(device).toMatchObject({ state: 'unknown' });
-    expect(reason(device, 'use')?.why).toContain('/tank (zfs) may lie on it');
+    expect(reason(device, 'use')?.why).toContain('/tank (zfs) may rest on it');
   });
 
   it('is null of a file that knows no kernel', () => {
