@@ -80,10 +80,11 @@ describe('a command in the QEMU lab', () => {
   });
 
   it.each([
-    [['qemu', 'true'], 'give a lab, -- and a command'],
+    [['qemu', 'true'], 'give a command behind --'],
     [['qemu', '--variant', 'none', '--', 'true'], "there is no variant 'none'"],
     [['qemu', '--timeout', 'soon', '--', 'true'], '--timeout takes seconds'],
-    [['xen', '--', 'true'], 'give a lab'],
+    [['shell', 'qemu'], 'a shell needs a terminal'],
+    [['xen', '--', 'true'], "there is no lab 'xen'"],
   ])('is refused with status 2 when asked for as %j', async (args, message) => {
     const { status, stderr } = await lab(args);
     expect(status).toBe(2);
