@@ -9,6 +9,8 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
@@ -24,6 +26,7 @@ const busybox = '/bin/busybox';
 /** @returns {{ release: string, kernel: string, initrd: string }} files in the cache, made where they are missing */
 export function debianKernel() {
   mkdirSync(cache, { recursive: true });
+  forgetUnused();
   const archive = cachedPackage() ?? fetchPackage();
   const release = basename(archive).replace(/^linux-image-|_.*$/g, '');
   const kernel = join(cache, `vmlinuz-${release}`);
@@ -35,7 +38,17 @@ export function debianKernel() {
     .slice(0, 16);
   const initrd = join(cache, `initrd-${release}-${hash}`);
   if (!existsSync(kernel) || !existsSync(initrd)) unpack(archive, release, { kernel, initrd });
+  for (const file of [archive, kernel, initrd]) utimesSync(file, new Date(), new Date());
   return { release, kernel, initrd };
+}
+
+/** Other checkouts may use the same cache: only what none has used for a month goes. */
+function forgetUnused() {
+  const month = 30 * 24 * 3600 * 1000;
+  for (const name of readdirSync(cache)) {
+    const file = join(cache, name);
+    if (Date.now() - statSync(file, { throwIfNoEntry: false })?.mtimeMs > month) rmSync(file, { recursive: true });
+  }
 }
 
 function cachedPackage() {
@@ -74,7 +87,6 @@ function unpack(archive, release, { kernel, initrd }) {
     execFileSync('dpkg-deb', ['-x', archive, folder]);
     const modules = closure(join(folder, 'lib/modules', release, 'kernel'));
     writeFileSync(join(folder, 'initrd'), initialFileSystem(modules, join(folder, 'boot', `config-${release}`)));
-    for (const old of readdirSync(cache)) if (/^(initrd|vmlinuz)-/.test(old)) rmSync(join(cache, old));
     renameSync(join(folder, 'boot', `vmlinuz-${release}`), kernel);
     renameSync(join(folder, 'initrd'), initrd);
   } finally {

@@ -9,43 +9,42 @@ const ports = ['stdin', 'stdout', 'stderr', 'control'];
 /** The file descriptor of a port in QEMU. */
 const descriptor = (index) => 3 + index;
 
-function argumentsOf(variant, { kernel, initrd }) {
+function argumentsOf(variant, { kernel, initrd }, forInit = []) {
   const options = [
     ...['loglevel=4', 'panic=-1', 'mitigations=off', 'nokaslr', 'console=ttyS0'],
     `vtkit.transport=${transport.join(',')}`,
     `vtkit.modules=${variant.modules.join(',')}`,
+    ...forInit,
     ...(variant.user === undefined ? [] : [`vtkit.user=${variant.user}`]),
   ];
   return [
     // One thread: with several, QEMU 7.2 may keep running code that another processor has changed, and Linux hangs there.
     ...['-M', 'q35,kernel-irqchip=split', '-accel', 'tcg,thread=single', '-cpu', variant.cpu ?? 'max,la57=off'],
-    ...[
-      '-m',
-      '1G',
-      '-smp',
-      '2',
-      '-nodefaults',
-      '-no-user-config',
-      '-display',
-      'none',
-      '-no-reboot',
-      '-serial',
-      'stdio',
-    ],
+    ...['-m', '1G', '-smp', '2', '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-kernel', kernel, '-initrd', initrd, '-append', [...variant.kernel, ...options].join(' ')],
+    // A hub is what a network card is connected to, with nothing behind it.
+    ...['-netdev', 'hubport,id=wire,hubid=0'],
     ...devicesOf(variant).flatMap((device) => ['-device', device]),
-    // In this order: the ports are named by the number of their virtio device, /dev/vport0p1 and so on.
-    ...['-device', 'virtio-serial-pci,addr=1d'],
-    ...ports.flatMap((name, index) => [
-      ...['-chardev', `socket,id=${name},fd=${descriptor(index)}`],
-      ...['-device', `virtserialport,chardev=${name},nr=${index + 1}`],
-    ]),
     ...['-fsdev', 'local,id=host,path=/,security_model=none,readonly=on,multidevs=remap'],
     ...['-device', 'virtio-9p-pci,addr=1e,fsdev=host,mount_tag=host'],
   ];
 }
 
+// Probed before the file system at 00:1e.0, so that the ports are /dev/vport0p1 and so on.
+const portArguments = [
+  ...['-device', 'virtio-serial-pci,addr=1d', '-serial', 'stdio'],
+  ...ports.flatMap((name, index) => [
+    ...['-chardev', `socket,id=${name},fd=${descriptor(index)}`],
+    ...['-device', `virtserialport,chardev=${name},nr=${index + 1}`],
+  ]),
+];
+
+/** A lab ends with the process that started it, however that ends. */
+const start = (args, stdio) => spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], { stdio });
+
 const quoted = (word) => `'${word.replaceAll("'", `'\\''`)}'`;
+
+const encoded = (job) => Buffer.from(job).toString('base64');
 
 function jobOf(command) {
   const environment = kept.flatMap((name) => (process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`]));
@@ -57,16 +56,13 @@ function jobOf(command) {
  * @returns {Promise<number | undefined>} the command's exit status; undefined if the machine ended without one
  */
 export function runInQemu(name, command, { signal, onConsole }) {
-  const args = argumentsOf(variants[name], debianKernel());
-  // A lab ends with the process that started it, however that ends.
-  const machine = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], {
-    stdio: ['ignore', 'pipe', 'pipe', ...ports.map(() => 'pipe')],
-  });
+  const args = [...argumentsOf(variants[name], debianKernel()), ...portArguments];
+  const machine = start(args, ['ignore', 'pipe', 'pipe', ...ports.map(() => 'pipe')]);
   const [stdin, stdout, stderr, control] = ports.map((_, index) => machine.stdio[descriptor(index)]);
   process.stdin.pipe(stdin);
   stdout.pipe(process.stdout);
   stderr.pipe(process.stderr);
-  control.write(`${Buffer.from(jobOf(command)).toString('base64')}\n`);
+  control.write(`${encoded(jobOf(command))}\n`);
 
   // The sockets are gone with the machine, whatever was still in them for it.
   for (const socket of [stdin, control]) socket.on('error', () => {});
@@ -87,5 +83,18 @@ export function runInQemu(name, command, { signal, onConsole }) {
       const status = /^exit (\d+)/.exec(said)?.[1];
       resolve(status === undefined ? undefined : Number(status));
     });
+  });
+}
+
+/** Boots a variant whose console is this terminal, with a shell on it. */
+export function shellInQemu(name, { signal }) {
+  const { rows = 24, columns = 80 } = process.stdout;
+  const job = `stty rows ${rows} cols ${columns}; ${jobOf(['bash', '-i'])}`;
+  const args = argumentsOf(variants[name], debianKernel(), [`vtkit.job=${encoded(job)}`]);
+  const machine = start([...args, '-serial', 'mon:stdio'], 'inherit');
+  signal.addEventListener('abort', () => machine.kill('SIGKILL'));
+  return new Promise((resolve, reject) => {
+    machine.on('error', reject);
+    machine.on('close', (status) => resolve(status ?? undefined));
   });
 }

@@ -10,7 +10,7 @@ const devices = {
     'nvme,id=nvme1,bus=port1,serial=vfs,subsys=subsystem,sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=8,max_ioqpairs=12,msix_qsize=16',
   ],
   nvme: ['nvme,id=nvme2,bus=port2,serial=plain'],
-  e1000e: ['e1000e,bus=port3'],
+  e1000e: ['e1000e,bus=port3,netdev=wire'],
   // Behind a conventional bridge functions cannot be told apart: 05:01.0 and 05:02.0 are one group with it.
   sharedGroup: [
     'pcie-root-port,id=port4,addr=4,chassis=4',
@@ -21,7 +21,12 @@ const devices = {
 };
 
 const all = ['vtd', 'rootPorts', 'nvmeWithVfs', 'nvme', 'e1000e'];
-const modules = ['msr', 'cpuid', 'nvme', 'e1000e', 'vfio_pci', 'vfio_iommu_type1', 'kvm_amd'];
+const modules = [
+  ...['msr', 'cpuid', 'e1000e', 'kvm_amd'],
+  // What nvme asks for by an algorithm's name, and vfio_pci by a symbol: no dependency tells either.
+  ...['crct10dif_generic', 'crc64_rocksoft_generic', 'nvme'],
+  ...['vfio_virqfd', 'vfio_pci', 'vfio_iommu_type1'],
+];
 const intelIommuOn = ['intel_iommu=on', 'iommu=pt'];
 
 /** @type {Record<string, { is: string, devices: string[], kernel: string[], modules: string[], cpu?: string, user?: string }>} */
@@ -70,8 +75,4 @@ export const devicesOf = ({ devices: names }) => names.flatMap((name) => devices
 
 /** What every variant needs to see this machine's files and to speak with scripts/lab. */
 export const transport = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p'];
-/** crc and crypto are what nvme asks for by name when it is loaded, which no dependency tells. */
-const asked = ['crct10dif_generic', 'crc64_rocksoft_generic', 'crc64_rocksoft', 't10_pi', 'vfio_virqfd'];
-export const allModules = [
-  ...new Set([...transport, ...asked, ...Object.values(variants).flatMap(({ modules }) => modules), 'kvm_intel']),
-];
+export const allModules = [...new Set([...transport, ...Object.values(variants).flatMap((each) => each.modules)])];
