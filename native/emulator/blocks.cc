@@ -12,7 +12,6 @@ namespace vtkit::emulator {
 namespace {
 
 constexpr uint64_t kPageMask = 0xfff;
-constexpr unsigned kMaxOps = 64;
 
 uint64_t keyOf(const Cpu& cpu, uint64_t physical) { return physical | uint64_t{cpu.codeBits} << 56; }
 unsigned cacheSlot(uint64_t physical, unsigned slots) {

@@ -124,7 +124,7 @@ Emulator::Stop Emulator::run() {
     if (cpu.shutdown) return Stop::shutdown;
     if (cpu.unknown) return Stop::unknownInstruction;
     // Set before looking: who wants attention meanwhile clears it again.
-    if (cpu.deadline.load(std::memory_order_relaxed) == 0) cpu.deadline.store(~uint64_t{0});
+    if (cpu.deadline.load(std::memory_order_relaxed) == 0) cpu.deadline.store(limit_);
     const uint32_t attention = cpu.attention.load();
     if (attention != 0) {
       if ((attention & kStop) != 0) {
@@ -133,6 +133,7 @@ Emulator::Stop Emulator::run() {
       }
       if (!cpu.shadow && takeInterrupt()) continue;
     }
+    if (cpu.instructions >= limit_) return Stop::attention;
     const uint64_t changes = cpu.memory->externalChanges();
     if (changes != seenChanges_) {
       seenChanges_ = changes;
@@ -141,9 +142,9 @@ Emulator::Stop Emulator::run() {
     }
 
     const bool traps = (cpu.rflags & kTf) != 0;
-    // One instruction, too, where RF covers just the next.
-    const bool single =
-        traps || cpu.shadow || cpu.singleStep || cpu.watchesCode || cpu.watchesData || (cpu.rflags & kRf) != 0;
+    // One instruction, too, where RF covers just the next, and where a block might pass the limit.
+    const bool single = traps || cpu.shadow || cpu.singleStep || cpu.watchesCode || cpu.watchesData ||
+                        (cpu.rflags & kRf) != 0 || limit_ - cpu.instructions < kMaxOps;
     if (cpu.watchesCode && stopsBefore()) continue;
     cpu.dataHits = 0;
     const bool done = advance(single);

@@ -41,6 +41,11 @@ class Emulator {
   void setEvents(const vcpu::Events& events);
 
   bool interrupt(uint8_t vector);
+  /** run() stops as by attention(kStop) once so many instructions are retired in all. */
+  void setLimit(uint64_t instructions) {
+    limit_ = instructions;
+    cpu_->deadline.store(0);
+  }
   uint64_t instructionsRetired() const { return cpu_->instructions; }
   void setSingleStep(bool on) { cpu_->singleStep = on; }
 
@@ -64,6 +69,7 @@ class Emulator {
   Blocks blocks_;
   std::vector<CpuidRow> cpuid_;
   uint64_t seenChanges_ = 0;
+  uint64_t limit_ = ~uint64_t{0};
 };
 
 }  // namespace vtkit::emulator
