@@ -54,7 +54,7 @@ void finish(Block& block, bool stops) {
 /** Where the code at RIP lies. False with a fault pending. */
 bool Blocks::reach(Cpu& cpu, uint64_t& linear, uint64_t& physical) {
   const uint64_t rip = cpu.rip();
-  if (cpu.code64() ? !canonical(rip) : rip > cpu.seg[CS].limit) return gp(cpu);
+  if (cpu.code64() ? !canonical(cpu, rip) : rip > cpu.seg[CS].limit) return gp(cpu);
   linear = cpu.code64() ? rip : static_cast<uint32_t>(cpu.seg[CS].base + rip);
   return fetchPage(cpu, linear, physical) != nullptr;
 }
@@ -149,7 +149,9 @@ Block* Blocks::keep(Cpu& cpu, std::unique_ptr<Block> block) {
   for (const uint64_t at : {result->physical & ~kPageMask, result->nextPage}) {
     if (at == kNoPage) continue;
     Page& page = pages_[at >> 12];
-    if (page.keys.empty()) flushTlbWrites(cpu);
+    if (page.keys.empty()) {
+      for (Cpu* writer : *cpu.all) flushTlbWrites(*writer);
+    }
     page.keys.push_back(result->key);
     page.held |= heldBy(*result, at);
   }

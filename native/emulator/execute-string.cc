@@ -1,6 +1,7 @@
 // String instructions and port I/O (SDM Vol. 1, 7.3.9, chapter 19).
 #include <algorithm>
 
+#include "emulator/breakpoints.h"
 #include "emulator/families.h"
 #include "emulator/system.h"
 
@@ -189,12 +190,14 @@ bool freePort(const Cpu& cpu) { return !cpu.protectedMode() || (cpu.cpl <= cpu.i
 template <typename T>
 bool portIn(Cpu& cpu, uint16_t port, T& value) {
   if (!mayUsePort(cpu, port, sizeof(T))) return false;
+  if (cpu.watchesData) watchPort(cpu, port, sizeof(T));
   return cpu.platform->portRead(port, sizeof(T), 1, &value) || portFailed(cpu);
 }
 
 template <typename T>
 bool portOut(Cpu& cpu, uint16_t port, T value) {
   if (!mayUsePort(cpu, port, sizeof(T))) return false;
+  if (cpu.watchesData) watchPort(cpu, port, sizeof(T));
   return cpu.platform->portWrite(port, sizeof(T), 1, &value) || portFailed(cpu);
 }
 
