@@ -10,7 +10,7 @@ using bus::InterruptMessage;
 
 namespace {
 
-constexpr uint32_t kMasked = 1u << 16;
+constexpr uint32_t kLevelTriggered = 1u << 15, kMasked = 1u << 16;
 constexpr uint32_t kVersion = 0x00050014;  // six LVT entries, integrated (11.4.8)
 
 // Error status (11.5.3)
@@ -70,7 +70,10 @@ void LocalApic::reset() {
   icr_ = 0;
   for (uint32_t& entry : lvt_) entry = kMasked;
   // Virtual wire mode, in which firmware leaves the first processor (MultiProcessor Specification 1.4, 3.6.2.2).
-  if (id_ == 0) lvt_[lint0] = static_cast<uint32_t>(DeliveryMode::external) << 8;
+  if (id_ == 0) {
+    lvt_[lint0] = kLevelTriggered | static_cast<uint32_t>(DeliveryMode::external) << 8;
+    lvt_[lint1] = kLevelTriggered | static_cast<uint32_t>(DeliveryMode::nmi) << 8;
+  }
   initialCount_ = divide_ = 0;
   tscDeadline_ = 0;
   for (unsigned i = 0; i < 8; i++) irr_[i] = isr_[i] = tmr_[i] = 0;

@@ -137,7 +137,10 @@ bool deliver(Cpu& cpu, uint8_t vector, Source source, bool hasError, uint32_t er
   cpu.gpr[RSP] = frame.rsp();
   cpu.rip() = gate.offset;
   cpu.rflags &= ~(kTf | kNt | kVm | kRf | (gate.masks ? kIf : 0));
-  if (vector == kDb && source == Source::exception) cpu.dr7 &= ~kDr7Detect;
+  if (vector == kDb && source == Source::exception) {
+    cpu.dr7 &= ~kDr7Detect;
+    cpu.debugControl &= ~kDebugBranches;
+  }
   return true;
 }
 
