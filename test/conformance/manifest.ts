@@ -8,6 +8,7 @@ export interface Guest {
   readonly entry: 'flat' | 'multiboot';
   /** `manual`: QEMU leaves these checks out, so the expectation is written from the SDM. */
   readonly witness: 'qemu' | 'manual';
+  /** `apic`: local and I/O APICs, which the emulated backend always has; `model`: features that not every host has. */
   readonly needs: readonly ('long-mode' | 'pic-and-pit' | 'apic' | 'model')[];
   /** Processors: 1 unless given. */
   readonly cpus: number;
@@ -151,7 +152,7 @@ export const guests: readonly Guest[] = [
   }),
   in64('debug-traps', 'learns from DR6 what stopped it, around MOV SS, INT1 and branches', {
     witness: 'manual',
-    softwareKvm: 'breakpoints on data do not fire in ring 0',
+    softwareKvm: 'MOV SS does not hold a trap back, and INT1 is an internal error',
   }),
 
   in64('sha256', 'computes SHA-256 in compiled C'),
