@@ -163,6 +163,9 @@ export const guests: readonly Guest[] = [
   in64('interpreter', 'interprets a program through a jump table in compiled C'),
 ];
 
+/** Whether a guest needs what only the emulated backend is sure to have. */
+export const needsEmulated = ({ needs }: Guest): boolean => needs.includes('apic') || needs.includes('model');
+
 const file = (path: string): URL => new URL(path, import.meta.url);
 
 export const imageOf = (guest: Guest): URL => file(`build/${guest.name}.${guest.entry === 'flat' ? 'bin' : 'elf'}`);
