@@ -4,7 +4,9 @@ import type { Space } from './machine.ts';
 /** Where QEMU's machines have it, and where Bochs and older firmware put it. */
 export const powerManagementBases = [0x600, 0xb000] as const;
 
+/** SLP_EN, and SLP_TYP beside it. */
 const sleepEnable = 0x2000;
+const sleepBits = 0x3c00;
 const timerHertz = 3_579_545;
 
 export function mapPowerManagement(ports: Space, powerOff: () => void): void {
@@ -15,7 +17,7 @@ export function mapPowerManagement(ports: Space, powerOff: () => void): void {
       {
         read: () => 1, // SCI_EN: ACPI mode
         write: (_port, _size, value) => {
-          if ((Number(value) & sleepEnable) !== 0) powerOff(); // SLP_TYP 0 is "off" in these tables
+          if ((Number(value) & sleepBits) === sleepEnable) powerOff(); // SLP_TYP 0 is "off" in these tables
         },
       },
     );
