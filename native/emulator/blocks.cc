@@ -12,7 +12,6 @@ namespace vtkit::emulator {
 namespace {
 
 constexpr uint64_t kPageMask = 0xfff;
-constexpr unsigned kMaxOps = 64;
 
 uint64_t keyOf(const Cpu& cpu, uint64_t physical) { return physical | uint64_t{cpu.codeBits} << 56; }
 unsigned cacheSlot(uint64_t physical, unsigned slots) {
@@ -55,7 +54,7 @@ void finish(Block& block, bool stops) {
 /** Where the code at RIP lies. False with a fault pending. */
 bool Blocks::reach(Cpu& cpu, uint64_t& linear, uint64_t& physical) {
   const uint64_t rip = cpu.rip();
-  if (cpu.code64() ? !canonical(rip) : rip > cpu.seg[CS].limit) return gp(cpu);
+  if (cpu.code64() ? !canonical(cpu, rip) : rip > cpu.seg[CS].limit) return gp(cpu);
   linear = cpu.code64() ? rip : static_cast<uint32_t>(cpu.seg[CS].base + rip);
   return fetchPage(cpu, linear, physical) != nullptr;
 }
@@ -150,7 +149,9 @@ Block* Blocks::keep(Cpu& cpu, std::unique_ptr<Block> block) {
   for (const uint64_t at : {result->physical & ~kPageMask, result->nextPage}) {
     if (at == kNoPage) continue;
     Page& page = pages_[at >> 12];
-    if (page.keys.empty()) flushTlbWrites(cpu);
+    if (page.keys.empty()) {
+      for (Cpu* writer : *cpu.all) flushTlbWrites(*writer);
+    }
     page.keys.push_back(result->key);
     page.held |= heldBy(*result, at);
   }

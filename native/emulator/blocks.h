@@ -20,6 +20,8 @@ struct Block {
   std::vector<MicroOp> ops;
 };
 
+/** The most instructions of a block. */
+inline constexpr unsigned kMaxOps = 64;
 inline constexpr uint64_t kNoPage = ~uint64_t{0};
 
 // A Jump's key: the linear address (canonical, so 48 bits say all), code size and privilege, epoch.

@@ -24,7 +24,8 @@ void updateBreakpoints(Cpu& cpu) {
     if (!enabled(cpu.dr7, i)) continue;
     const unsigned condition = conditionOf(cpu.dr7, i);
     cpu.watchesCode = cpu.watchesCode || condition == kExecute;
-    cpu.watchesData = cpu.watchesData || condition == kWrite || condition == kAccess;
+    cpu.watchesData = cpu.watchesData || condition == kWrite || condition == kAccess ||
+                      (condition == kPort && (cpu.cr4 & kCr4De) != 0);
   }
   flushTlb(cpu);  // watched accesses go the slow way
   cpu.leaveBlock = true;
@@ -38,6 +39,11 @@ unsigned codeBreakpoints(const Cpu& cpu, uint64_t linear) {
   return hits;
 }
 
+bool raiseDebug(Cpu& cpu, uint64_t conditions) {
+  cpu.dr6 = (cpu.dr6 & ~uint64_t{15}) | conditions;
+  return raise(cpu, kDb);
+}
+
 void watchData(Cpu& cpu, uint64_t linear, unsigned bytes, bool write) {
   for (unsigned i = 0; i < 4; i++) {
     const unsigned condition = conditionOf(cpu.dr7, i);
@@ -45,6 +51,15 @@ void watchData(Cpu& cpu, uint64_t linear, unsigned bytes, bool write) {
     const unsigned length = bytesOf(cpu.dr7, i);
     const uint64_t start = cpu.dr[i] & ~uint64_t{length - 1};  // the processor aligns what it compares
     if (linear < start + length && start < linear + bytes) cpu.dataHits = static_cast<uint8_t>(cpu.dataHits | 1u << i);
+  }
+}
+
+void watchPort(Cpu& cpu, uint16_t port, unsigned bytes) {
+  for (unsigned i = 0; i < 4; i++) {
+    if (!enabled(cpu.dr7, i) || conditionOf(cpu.dr7, i) != kPort || (cpu.cr4 & kCr4De) == 0) continue;
+    const unsigned length = bytesOf(cpu.dr7, i);
+    const uint64_t start = cpu.dr[i] & ~uint64_t{length - 1};
+    if (port < start + length && start < port + bytes) cpu.dataHits = static_cast<uint8_t>(cpu.dataHits | 1u << i);
   }
 }
 

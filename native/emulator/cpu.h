@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "emulator/apic.h"
 #include "emulator/platform.h"
 #include "memory/guest-memory.h"
 #include "vcpu/state.h"
@@ -27,7 +28,9 @@ inline constexpr uint64_t kCr0Pe = 1u << 0, kCr0Mp = 1u << 1, kCr0Em = 1u << 2, 
                           kCr0Ne = 1u << 5, kCr0Wp = 1u << 16, kCr0Am = 1u << 18, kCr0Nw = 1u << 29, kCr0Cd = 1u << 30,
                           kCr0Pg = 1u << 31;
 inline constexpr uint64_t kCr4Vme = 1u << 0, kCr4Pvi = 1u << 1, kCr4Tsd = 1u << 2, kCr4De = 1u << 3, kCr4Pse = 1u << 4,
-                          kCr4Pae = 1u << 5, kCr4Mce = 1u << 6, kCr4Pge = 1u << 7, kCr4Pce = 1u << 8;
+                          kCr4Pae = 1u << 5, kCr4Mce = 1u << 6, kCr4Pge = 1u << 7, kCr4Pce = 1u << 8,
+                          kCr4Umip = 1u << 11, kCr4La57 = 1u << 12, kCr4FsGsBase = 1u << 16, kCr4Pcide = 1u << 17,
+                          kCr4Smep = 1u << 20, kCr4Smap = 1u << 21, kCr4Pke = 1u << 22;
 inline constexpr uint64_t kEferSce = 1u << 0, kEferLme = 1u << 8, kEferLma = 1u << 10, kEferNxe = 1u << 11;
 
 enum Vector : uint8_t {
@@ -49,7 +52,7 @@ enum Vector : uint8_t {
 };
 
 /** What a processor is asked to look at between two instructions. */
-enum Attention : uint32_t { kStop = 1, kInterrupt = 2, kNmi = 4 };
+enum Attention : uint32_t { kStop = 1, kInterrupt = 2, kNmi = 4, kInit = 8 };
 
 /** Arithmetic flags that nobody has asked for yet: the operation's operands and result, zero-extended. */
 struct LazyFlags {
@@ -88,6 +91,7 @@ struct CpuidRow {
 };
 
 struct Block;
+struct Cpu;
 struct MicroOp;
 class Blocks;
 
@@ -113,9 +117,16 @@ struct Cpu {
   uint8_t dataHits;  // data breakpoints that the instruction touched, as in DR6
   bool watchesData;  // a data breakpoint is enabled: every access is looked at
   bool watchesCode;  // an execution breakpoint is
-  bool trapBlocked;  // MOV SS: no single-step trap after it
+  bool trapBlocked;  // MOV SS: no debug trap after it
+  bool stepTaken;    // the instruction delivered an interrupt of its own: TF is gone
   bool singleStep;
+  bool taskSwitched;  // the pending fault is the new task's: RIP is where it begins
+  bool taskTraps;     // the new task's T flag
+  bool stepNow;       // SYSRET: what it restores of TF traps behind it
+  bool lastGuarded;   // the last translation was allowed by AC (SMAP)
+  bool implicit;      // the access is to a system structure: SMAP looks at no AC
   Fault fault;
+  uint64_t timeBase;  // what the time stamp counter has beside the instructions: time spent halted
   // Retired, with those of the running block counted when it is entered; a block that would pass the deadline is not
   // entered but returns to the run loop. Whoever wants attention sets it to 0.
   uint64_t instructions;
@@ -128,26 +139,36 @@ struct Cpu {
   const MicroOp* current;  // that is executed, if RIP does not stand behind it yet
   vcpu::Segment seg[kSegments];
   vcpu::DescriptorTable gdt, idt;
-  uint64_t cr0, cr2, cr3, cr4, cr8, efer;
+  uint64_t cr0, cr2, cr3, cr4, efer;
   uint64_t dr[4], dr6, dr7;
   uint64_t star, lstar, cstar, sfmask, kernelGsBase, tscAux, tscOffset;
-  uint64_t sysenterCs, sysenterEsp, sysenterEip, pat, apicBase, miscEnable;
+  uint64_t sysenterCs, sysenterEsp, sysenterEip, pat, miscEnable, tscAdjust, debugControl;
+  static constexpr unsigned kMsrSlots = 128;
+  uint64_t msrs[kMsrSlots];  // those that have no other effect (msrs.cc)
+  uint32_t pkru;
   vcpu::Fpu fpu;
 
   static constexpr unsigned kTlbEntries = 1024, kJumps = 1024;
   TlbEntry tlb[kTlbEntries];
-  Jump jumps[kJumps];  // where RET and indirect jumps went
+  uint64_t largeFrom, largeTo;  // linear addresses among which large pages were found since the TLB was flushed
+  Jump jumps[kJumps];           // where RET and indirect jumps went
 
   memory::GuestMemory* memory;
   Platform* platform;
   Blocks* blocks;
+  LocalApic* apic;
+  const std::vector<Cpu*>* all;  // of the machine, this one included: they share the memory that code lies in
   std::vector<CpuidRow>* cpuid;
   bool closing;   // the platform gave up: leave at once
   bool shutdown;  // triple fault
   bool halted;    // HLT was executed
+  bool waits;     // for a startup message, after INIT
+  bool pauses;    // PAUSE: somebody else's turn
   bool unknown;   // an instruction that is not known yet
   bool nmiMasked;
-  int queuedVector;  // an interrupt injected past any controller, or -1
+  std::atomic<uint8_t> nmis;          // that wait: one, and one more that would have been served already
+  std::atomic<uint32_t> initSignals;  // INIT, startup and its vector (emulator.cc)
+  int queuedVector;                   // an interrupt injected past any controller, or -1
   std::atomic<uint32_t> attention;
 
   uint64_t& rip() { return gpr[kRip]; }
@@ -170,8 +191,16 @@ inline bool raise(Cpu& cpu, uint8_t vector, uint32_t error) {
 }
 inline bool gp(Cpu& cpu, uint32_t error = 0) { return raise(cpu, kGp, error); }
 
-inline bool canonical(uint64_t address) {
+inline bool canonical48(uint64_t address) {
   return static_cast<uint64_t>(static_cast<int64_t>(address << 16) >> 16) == address;
+}
+inline bool canonical57(uint64_t address) {
+  return static_cast<uint64_t>(static_cast<int64_t>(address << 7) >> 7) == address;
+}
+/** Canonical for the paging that is on: 48 bits, or 57. */
+inline bool canonical(const Cpu& cpu, uint64_t address) {
+  if (__builtin_expect(canonical48(address), true)) return true;
+  return (cpu.cr4 & kCr4La57) != 0 && canonical57(address);
 }
 
 // Flags ------------------------------------------------------------------------------------------------------------

@@ -172,6 +172,10 @@ opcode:
   if (opcode == 0x0f) {
     map = 1;
     opcode = reader.byte();
+    if (opcode == 0x38) {
+      map = 2;
+      opcode = reader.byte();
+    }
   }
   const unsigned nextReg = reader.glance() >> 3 & 7;
   const Opcode& row = opcodeOf(map, opcode, nextReg, code64);

@@ -35,7 +35,7 @@ __attribute__((noinline, cold)) inline Flow refuse(Cpu& cpu, const MicroOp* op) 
 }
 
 __attribute__((noinline, cold)) inline Flow refuseEnding(Cpu& cpu, const MicroOp* op) {
-  if (cpu.halted) return leave();  // HLT is done: RIP stands behind it
+  if (cpu.halted || cpu.taskSwitched) return leave();  // HLT or a task switch is done: RIP stands where it goes on
   cpu.rip() = (cpu.rip() - op->length) & cpu.ipMask;
   cpu.instructions--;
   return leave();
@@ -145,6 +145,12 @@ inline void execute(Cpu& cpu, Block& block) {
   op->run(cpu, op);
 #endif
   cpu.current = nullptr;
+}
+
+/** Ticks of the time stamp counter, without what software added to it. */
+inline uint64_t ticksOf(const Cpu& cpu) {
+  // Instructions are counted when their block is entered.
+  return cpu.timeBase + cpu.instructions - (cpu.current == nullptr ? 0 : cpu.current->rest);
 }
 
 /** The address behind the instruction that is executed, or RIP between two. */

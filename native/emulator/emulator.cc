@@ -4,24 +4,45 @@
 #include <algorithm>
 
 #include "emulator/breakpoints.h"
+#include "emulator/cpu-model.h"
 #include "emulator/mmu.h"
+#include "emulator/msrs.h"
 #include "emulator/system.h"
 
 namespace vtkit::emulator {
 
-Emulator::Emulator(memory::GuestMemory& memory, Platform& platform) : cpu_(new Cpu()), cpuid_(defaultCpuid()) {
+namespace {
+
+// Cpu::initSignals: what came since the last look.
+constexpr uint32_t kInitSignal = 1, kStartupSignal = 2, kStartupVectorShift = 8;
+
+constexpr uint32_t kSignature = 0x306c3;  // family 6, model 3CH, stepping 3
+
+}  // namespace
+
+Emulator::Emulator(memory::GuestMemory& memory, Platform& platform, uint32_t id, std::vector<Cpu*>* all)
+    : cpu_(new Cpu()), apic_(*this, id), all_(all != nullptr ? all : &alone_), cpuid_(defaultCpuid()) {
   cpu_->memory = &memory;
   cpu_->platform = &platform;
   cpu_->blocks = &blocks_;
+  cpu_->apic = &apic_;
+  cpu_->all = all_;
   cpu_->cpuid = &cpuid_;
+  all_->push_back(cpu_.get());
+  resetMsrs(*cpu_);
   reset();
 }
 
+Emulator::~Emulator() { all_->erase(std::find(all_->begin(), all_->end(), cpu_.get())); }
+
+/** What RESET and INIT have in common (SDM Vol. 3A, table 10-1). */
 void Emulator::reset() {
   Cpu& cpu = *cpu_;
+  for (uint64_t& value : cpu.gpr) value = 0;
+  cpu.lazy.kind = LazyFlags::none;
   cpu.rflags = 2;
   cpu.rip() = 0xfff0;
-  cpu.gpr[RDX] = 0x306c3;
+  cpu.gpr[RDX] = kSignature;
   for (unsigned seg = ES; seg <= GS; seg++) {
     cpu.seg[seg] = {};
     cpu.seg[seg].limit = 0xffff;
@@ -37,17 +58,82 @@ void Emulator::reset() {
     cpu.seg[seg].present = 1;
     cpu.seg[seg].type = seg == TR ? 0xb : 2;
   }
+  cpu.gdt = cpu.idt = {};
   cpu.gdt.limit = cpu.idt.limit = 0xffff;
   cpu.cr0 = 0x60000010;
+  cpu.cr2 = cpu.cr3 = cpu.cr4 = cpu.efer = 0;
+  for (uint64_t& address : cpu.dr) address = 0;
   cpu.dr6 = 0xffff0ff0;
   cpu.dr7 = 0x400;
-  cpu.pat = 0x0007040600070406;
-  cpu.apicBase = 0xfee00900;
   cpu.fpu.fcw = 0x37f;
   cpu.fpu.mxcsr = 0x1f80;
   cpu.queuedVector = -1;
+  cpu.fault = {};
+  cpu.shadow = cpu.shadowNext = cpu.trapBlocked = cpu.nmiMasked = cpu.halted = cpu.pauses = false;
+  cpu.dataHits = 0;
+  updateBreakpoints(cpu);
   flushTlb(cpu);
   updateMode(cpu);
+}
+
+uint64_t Emulator::ticks() const { return ticksOf(*cpu_); }
+
+void Emulator::advanceTo(uint64_t tick) {
+  const uint64_t now = ticks();
+  if (tick > now) cpu_->timeBase += tick - now;
+}
+
+// An NMI that comes while one waits is lost; but the one that waits would have been taken at once, had this processor
+// not been waiting for its turn.
+void Emulator::nonMaskable() {
+  const uint8_t most = cpu_->nmiMasked ? 1 : 2;
+  if (cpu_->nmis.load() < most) cpu_->nmis++;
+  attention(kNmi);
+}
+
+void Emulator::init() {
+  cpu_->initSignals.store(kInitSignal);
+  attention(kInit);
+}
+
+void Emulator::startup(uint8_t vector) {
+  const uint32_t signals = cpu_->initSignals.load();
+  cpu_->initSignals.store((signals & kInitSignal) | kStartupSignal | uint32_t{vector} << kStartupVectorShift);
+  attention(kInit);
+}
+
+void Emulator::send(const bus::InterruptMessage& message, bool others) {
+  if (cpu_->platform->send(message, others)) return;
+  if (!others && apic_.matches(message)) apic_.accept(message);
+}
+
+bool Emulator::takeInit() {
+  Cpu& cpu = *cpu_;
+  cpu.attention.fetch_and(~uint32_t{kInit});
+  const uint32_t signals = cpu.initSignals.exchange(0);
+  if ((signals & kInitSignal) != 0) {
+    reset();
+    apic_.reset();
+    cpu.nmis = 0;
+    cpu.waits = (apic_.base() & kApicBsp) == 0;
+  }
+  if ((signals & kStartupSignal) == 0 || !cpu.waits) return cpu.waits;
+  const uint32_t vector = signals >> kStartupVectorShift & 0xff;
+  cpu.seg[CS].selector = static_cast<uint16_t>(vector << 8);
+  cpu.seg[CS].base = vector << 12;
+  cpu.rip() = 0;
+  cpu.waits = false;
+  updateMode(cpu);
+  return false;
+}
+
+bool Emulator::wakes() {
+  Cpu& cpu = *cpu_;
+  if (cpu.initSignals.load() != 0) return true;
+  if (cpu.waits) return false;
+  if (cpu.nmis.load() != 0 && !cpu.nmiMasked) return true;
+  if ((flags(cpu) & kIf) == 0) return false;
+  return cpu.queuedVector >= 0 || apic_.pending() >= 0 || (apic_.takesExternal() && cpu.platform->interruptAsserted());
 }
 
 bool Emulator::interrupt(uint8_t vector) {
@@ -63,31 +149,46 @@ bool Emulator::stopsBefore() {
   const unsigned hits =
       (cpu.rflags & kRf) != 0 ? 0 : codeBreakpoints(cpu, cpu.code64() ? cpu.rip() : cpu.seg[CS].base + cpu.rip());
   if (hits == 0) return false;
-  cpu.dr6 |= hits;
-  raise(cpu, kDb);
+  raiseDebug(cpu, hits);
   deliverFault(cpu);
   return true;
+}
+
+/** The vector of the next interrupt, taken from where it waits, or -1. */
+int Emulator::nextVector() {
+  Cpu& cpu = *cpu_;
+  if (cpu.queuedVector >= 0) {
+    const int queued = cpu.queuedVector;
+    cpu.queuedVector = -1;
+    return queued;
+  }
+  // Cleared before asking: a line that rises meanwhile sets it again.
+  cpu.attention.fetch_and(~uint32_t{kInterrupt});
+  if (apic_.takesExternal() && cpu.platform->interruptAsserted()) {
+    const int vector = cpu.platform->acknowledgeInterrupt();
+    attention(kInterrupt);  // there may be more
+    if (vector >= 0) return vector;
+  }
+  const int vector = apic_.pending();
+  if (vector >= 0) {
+    apic_.acknowledge(vector);
+    attention(kInterrupt);
+  }
+  return vector;
 }
 
 /** Delivers an interrupt if one waits and the processor takes it. True if it did. */
 bool Emulator::takeInterrupt() {
   Cpu& cpu = *cpu_;
-  if ((cpu.attention.load() & kNmi) != 0 && !cpu.nmiMasked) {
-    cpu.attention.fetch_and(~uint32_t{kNmi});
+  int vector;
+  if (cpu.nmis.load() != 0 && !cpu.nmiMasked) {
+    cpu.nmis--;
     cpu.nmiMasked = true;
-    if (!deliver(cpu, 2, Source::hardware, false, 0)) deliverFault(cpu);
-    return true;
-  }
-  if ((flags(cpu) & kIf) == 0) return false;
-  int vector = cpu.queuedVector;
-  if (vector >= 0) {
-    cpu.queuedVector = -1;
+    vector = 2;
   } else {
-    // Cleared before asking: a line that rises meanwhile sets it again.
-    cpu.attention.fetch_and(~uint32_t{kInterrupt});
-    if (!cpu.platform->interruptAsserted()) return false;
-    vector = cpu.platform->acknowledgeInterrupt();
-    attention(kInterrupt);  // there may be more
+    if (cpu.nmis.load() == 0) cpu.attention.fetch_and(~uint32_t{kNmi});
+    if ((flags(cpu) & kIf) == 0) return false;
+    vector = nextVector();
     if (vector < 0) return false;
   }
   if (!deliver(cpu, static_cast<uint8_t>(vector), Source::hardware, false, 0)) deliverFault(cpu);
@@ -103,7 +204,7 @@ bool Emulator::advance(bool single) {
   if (block == nullptr) return false;
   if (single) {
     cpu.deadline.store(0, std::memory_order_relaxed);  // no block is entered behind it
-  } else {
+  } else if ((cpu.cr4 & kCr4La57) == 0) {              // a jump's key has 48 bits of the address
     const Jump found = {jumpKey(cpu), block};
     cpu.jumps[jumpSlot(found.key)] = found;
     // Decoding may have dropped the block that the way leads out of: it is 0 then.
@@ -115,23 +216,58 @@ bool Emulator::advance(bool single) {
   return !stopped;
 }
 
-Emulator::Stop Emulator::run() {
+/** The instruction at which run() has to look around: the limit, the APIC's timer or the end of the turn. */
+uint64_t Emulator::horizon(uint64_t turnEnd) const {
+  const uint64_t tick = std::min(turnEnd, apic_.nextEvent());
+  return tick == kNever ? limit_ : std::min(limit_, std::max<uint64_t>(tick, cpu_->timeBase + 1) - cpu_->timeBase);
+}
+
+/** Traps behind an instruction: TF, and breakpoints on what it touched. MOV SS holds them back. */
+void Emulator::trapBehind(bool steps) {
+  Cpu& cpu = *cpu_;
+  if (cpu.trapBlocked) return;
+  const uint64_t conditions = cpu.dataHits | (steps ? kDr6Single : 0) | (cpu.taskTraps ? kDr6Task : 0);
+  cpu.dataHits = 0;
+  cpu.stepNow = cpu.taskTraps = false;
+  if (conditions == 0) return;
+  raiseDebug(cpu, conditions);
+  deliverFault(cpu);
+}
+
+Emulator::Stop Emulator::run(uint64_t turnEnd) {
   Cpu& cpu = *cpu_;
   cpu.halted = cpu.unknown = cpu.shutdown = cpu.closing = false;
+  cpu.deadline.store(0);
   for (;;) {
     // Whatever was delivered last may have ended it all.
     if (cpu.closing) return Stop::closing;
     if (cpu.shutdown) return Stop::shutdown;
     if (cpu.unknown) return Stop::unknownInstruction;
     // Set before looking: who wants attention meanwhile clears it again.
-    if (cpu.deadline.load(std::memory_order_relaxed) == 0) cpu.deadline.store(~uint64_t{0});
+    if (cpu.deadline.load(std::memory_order_relaxed) == 0) cpu.deadline.store(horizon(turnEnd));
     const uint32_t attention = cpu.attention.load();
     if (attention != 0) {
       if ((attention & kStop) != 0) {
         cpu.attention.fetch_and(~uint32_t{kStop});
         return Stop::attention;
       }
-      if (!cpu.shadow && takeInterrupt()) continue;
+      if ((attention & kInit) != 0) takeInit();
+      if (!cpu.waits && !cpu.shadow && takeInterrupt()) continue;
+    }
+    if (cpu.waits) return Stop::waiting;
+    if (cpu.taskTraps) {
+      trapBehind(false);
+      continue;
+    }
+    const uint64_t now = ticks();
+    if (now >= apic_.nextEvent()) {
+      apic_.expire();
+      continue;
+    }
+    if (cpu.instructions >= limit_) return Stop::attention;
+    if (now >= turnEnd || cpu.pauses) {
+      cpu.pauses = false;
+      if (turnEnd != kNever) return Stop::turn;
     }
     const uint64_t changes = cpu.memory->externalChanges();
     if (changes != seenChanges_) {
@@ -141,27 +277,30 @@ Emulator::Stop Emulator::run() {
     }
 
     const bool traps = (cpu.rflags & kTf) != 0;
-    // One instruction, too, where RF covers just the next.
-    const bool single =
-        traps || cpu.shadow || cpu.singleStep || cpu.watchesCode || cpu.watchesData || (cpu.rflags & kRf) != 0;
-    if (cpu.watchesCode && stopsBefore()) continue;
-    cpu.dataHits = 0;
+    // One instruction, too, where RF covers just the next, and where a block might pass what has to be exact.
+    const bool single = traps || cpu.shadow || cpu.singleStep || cpu.watchesCode || cpu.watchesData ||
+                        (cpu.rflags & kRf) != 0 || limit_ - cpu.instructions < kMaxOps ||
+                        apic_.nextEvent() - now < kMaxOps;
+    if (cpu.watchesCode && !cpu.trapBlocked && stopsBefore()) continue;
+    cpu.trapBlocked = cpu.stepTaken = false;
+    const uint64_t start = cpu.rip();
     const bool done = advance(single);
     blocks_.sweep(cpu);
     cpu.shadow = cpu.shadowNext;
     cpu.shadowNext = false;
     if (!done) {
+      cpu.dataHits = 0;
+      cpu.taskSwitched = cpu.stepNow = false;
       if (cpu.fault.pending) deliverFault(cpu);
       if (cpu.halted) {
         cpu.shadow = false;
         return Stop::halted;
       }
-    } else if ((traps || cpu.dataHits != 0) && !cpu.trapBlocked) {
-      cpu.dr6 |= (traps ? kDr6Single : 0) | cpu.dataHits;
-      raise(cpu, kDb);
-      deliverFault(cpu);
+    } else if (traps || cpu.dataHits != 0 || cpu.stepNow) {
+      // Under BTF only a branch that was taken traps; RIP tells, as the block was one instruction.
+      const bool branched = cpu.rip() != start && cpu.rip() != start + cpu.block->bytes;
+      trapBehind(cpu.stepNow || (traps && !cpu.stepTaken && (!stepsOnBranches(cpu) || branched)));
     }
-    cpu.trapBlocked = false;
     const bool ended = cpu.closing || cpu.shutdown || cpu.unknown;
     if (cpu.singleStep && !ended) return Stop::stepped;
   }

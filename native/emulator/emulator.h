@@ -4,13 +4,14 @@
 #include <memory>
 #include <vector>
 
+#include "emulator/apic.h"
 #include "emulator/blocks.h"
 #include "emulator/cpu.h"
 #include "emulator/dispatch.h"
 
 namespace vtkit::emulator {
 
-class Emulator {
+class Emulator final : private ApicHost {
  public:
   enum class Stop {
     halted,     // HLT; RIP stands behind it, run() goes on there
@@ -19,13 +20,28 @@ class Emulator {
     unknownInstruction,
     stepped,  // single step
     closing,  // the platform gave up
+    waiting,  // INIT: for a startup message
+    turn,     // its turn is over
   };
 
-  /** The state after RESET (SDM Vol. 3A, table 10-1). */
-  Emulator(memory::GuestMemory& memory, Platform& platform);
+  static constexpr uint64_t kNever = LocalApic::kNever;
 
-  /** Runs until one of the stops. On the thread that owns the processor. */
-  Stop run();
+  /**
+   * The state after RESET (SDM Vol. 3A, table 10-1). `all` are the processors of a machine that has several, to which
+   * this one adds itself.
+   */
+  Emulator(memory::GuestMemory& memory, Platform& platform, uint32_t id = 0, std::vector<Cpu*>* all = nullptr);
+  ~Emulator() override;
+
+  /** Runs until one of the stops; to `turnEnd` ticks and the end of the block there. One thread at a time. */
+  Stop run(uint64_t turnEnd = kNever);
+  /** Time that passes without instructions. */
+  void advanceTo(uint64_t tick);
+  uint64_t ticks() const override;
+  /** Whether something is there that ends HLT, or the wait for a startup message. */
+  bool wakes();
+  /** Goes on from INIT only with a startup message. */
+  void waitForStartup() { cpu_->waits = true; }
   /** Any thread: bits of Attention. */
   void attention(uint32_t bits) noexcept {
     cpu_->attention.fetch_or(bits);
@@ -41,9 +57,16 @@ class Emulator {
   void setEvents(const vcpu::Events& events);
 
   bool interrupt(uint8_t vector);
+  void nmi() { nonMaskable(); }
+  /** run() stops as by attention(kStop) once so many instructions are retired in all. */
+  void setLimit(uint64_t instructions) {
+    limit_ = instructions;
+    cpu_->deadline.store(0);
+  }
   uint64_t instructionsRetired() const { return cpu_->instructions; }
   void setSingleStep(bool on) { cpu_->singleStep = on; }
 
+  LocalApic& apic() { return apic_; }
   Cpu& cpu() { return *cpu_; }
   const Cpu& cpu() const { return *cpu_; }
   /** During a call of the platform: the address behind the instruction that makes it. */
@@ -54,16 +77,33 @@ class Emulator {
   unsigned unknownBytes(uint8_t* to, unsigned most, uint64_t& linear);
 
  private:
+  int nextVector();
   bool takeInterrupt();
+  uint64_t horizon(uint64_t turnEnd) const;
+  void trapBehind(bool steps);
   bool stopsBefore();
   /** Executes what comes next. False: an instruction did not end, or ended the run. */
   bool advance(bool single);
   void reset();
+  /** INIT and startup messages. True if the processor is to wait for one. */
+  bool takeInit();
+
+  uint64_t tscOffset() const override { return cpu_->tscOffset; }
+  void look() override { attention(kInterrupt); }
+  void nonMaskable() override;
+  void init() override;
+  void startup(uint8_t vector) override;
+  void send(const bus::InterruptMessage& message, bool others) override;
+  void endOfInterrupt(uint8_t vector) override { cpu_->platform->endOfInterrupt(vector); }
 
   std::unique_ptr<Cpu> cpu_;
+  LocalApic apic_;
+  std::vector<Cpu*> alone_;
+  std::vector<Cpu*>* const all_;
   Blocks blocks_;
   std::vector<CpuidRow> cpuid_;
   uint64_t seenChanges_ = 0;
+  uint64_t limit_ = ~uint64_t{0};
 };
 
 }  // namespace vtkit::emulator

@@ -1,9 +1,11 @@
 // The emulated processor behind the interfaces that machines use.
 #include "emulator/engine.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "emulator/msrs.h"
 #include "emulator/system.h"
 #include "os/error.h"
 
@@ -12,63 +14,144 @@ namespace vtkit::emulator {
 using vcpu::Continuation;
 using vcpu::ExitKind;
 
+namespace {
+// KVM_MP_STATE_*
+constexpr uint32_t kMpRunnable = 0, kMpUninitialized = 1, kMpHalted = 3;
+}  // namespace
+
 void Engine::takeDirtyLog(const memory::Slot& slot, uint64_t* bitmap) {
   const uint64_t words = (slot.bytes / memory::kPageSize + 63) / 64;
   for (uint64_t i = 0; i < words; i++) bitmap[i] = slot.dirty[i].exchange(0);
 }
 
-std::unique_ptr<vcpu::Processor> Engine::createProcessor(uint32_t, vcpu::Cell& cell) {
-  return std::make_unique<Processor>(cell, board_, memory_);
+std::unique_ptr<vcpu::Processor> Engine::createProcessor(uint32_t index, vcpu::Cell& cell) {
+  return std::make_unique<Processor>(*this, index, cell);
+}
+
+bool Engine::route(const bus::InterruptMessage& message, const Processor* except) {
+  Processor* chosen = nullptr;
+  bool taken = false;
+  for (Processor* processor : processors_) {
+    LocalApic& apic = processor->emulator_.apic();
+    if (processor == except || !apic.matches(message)) continue;
+    if (message.mode != bus::DeliveryMode::lowestPriority) {
+      if (apic.accept(message)) taken = true;
+    } else if (chosen == nullptr || apic.priority() < chosen->emulator_.apic().priority()) {
+      chosen = processor;
+    }
+  }
+  if (chosen != nullptr) taken = chosen->emulator_.apic().accept(message);
+  rounds_.wake();
+  return taken;
 }
 
 void Engine::setIrqLine(uint32_t, bool) { throw os::SystemError(EOPNOTSUPP, "set an interrupt line"); }
 void Engine::connectIrqfd(uint32_t, int, bool) { throw os::SystemError(EOPNOTSUPP, "connect an irqfd"); }
 void Engine::connectIoeventfd(const Ioeventfd&, bool) { throw os::SystemError(EOPNOTSUPP, "connect an ioeventfd"); }
 
-Processor::Processor(vcpu::Cell& cell, machine::Board& board, memory::GuestMemory& memory)
-    : cell_(cell), board_(board), emulator_(memory, *this) {
+Processor::Processor(Engine& engine, uint32_t index, vcpu::Cell& cell)
+    : engine_(engine), index_(index), cell_(cell), emulator_(engine.memory_, *this, index, &engine.cpus_) {
+  engine_.processors_.push_back(this);
+  // Firmware starts the first one; without an interrupt controller, whoever made the machine starts them all.
+  if (index_ != 0 && engine_.board_.interrupts() != nullptr) emulator_.waitForStartup();
   loadRegs();
+}
+
+Processor::~Processor() {
+  std::vector<Processor*>& all = engine_.processors_;
+  all.erase(std::find(all.begin(), all.end(), this));
 }
 
 ExitKind Processor::run(vcpu::Outside& outside) {
   outside_ = &outside;
   completing_ = false;
   emulator_.attention(kInterrupt);
+  engine_.rounds_.run(*this);
+  return exit_;
+}
+
+Turn Processor::end(ExitKind kind) {
+  loadRegs();
+  exit_ = kind;
+  return Turn::ended;
+}
+
+/** A halted processor's turn is over at once. */
+Turn Processor::sleep(uint64_t end, uint64_t& until) {
+  const bool interruptible = (emulator_.cpu().rflags & kIf) != 0 && !emulator_.cpu().waits;
+  if (interruptible) until = emulator_.apic().nextEvent();
+  if (until > end) emulator_.advanceTo(end);
+  return interruptible ? Turn::idle : Turn::dead;
+}
+
+bool Processor::stopDead() {
+  if (emulator_.cpu().waits || !halted_) return false;
+  halted_ = false;
+  end(ExitKind::halt);
+  return true;
+}
+
+Turn Processor::turn(uint64_t start, uint64_t end, uint64_t& until) {
+  emulator_.advanceTo(start);
   for (;;) {
-    if (outside.stopRequested()) {
-      loadRegs();
-      return ExitKind::interrupted;
-    }
-    const Emulator::Stop stop = emulator_.run();
-    loadRegs();
+    if (outside_->stopRequested()) return this->end(ExitKind::interrupted);
+    const bool due = emulator_.ticks() >= emulator_.apic().nextEvent();
+    if ((halted_ || emulator_.cpu().waits) && !due && !emulator_.wakes()) return sleep(end, until);
+    if (due && halted_) emulator_.apic().expire();
+    if (halted_ && !emulator_.wakes()) continue;
+    halted_ = false;
+    const Emulator::Stop stop = emulator_.run(end);
     cell_.instructions = emulator_.instructionsRetired();
     switch (stop) {
+      case Emulator::Stop::turn:
+        emulator_.advanceTo(end);
+        return Turn::busy;
       case Emulator::Stop::attention:
-        if (completing_) return ExitKind::completed;
+      case Emulator::Stop::waiting:
+        if (completing_) return this->end(ExitKind::completed);
         continue;
       case Emulator::Stop::halted:
-        if (completing_) return ExitKind::completed;
-        return ExitKind::halt;
-      case Emulator::Stop::shutdown:
-        return ExitKind::shutdown;
-      case Emulator::Stop::closing:
-        return ExitKind::interrupted;
-      case Emulator::Stop::stepped:
-        if (completing_) return ExitKind::completed;
-        cell_.exit.reason = 1;  // #DB
-        cell_.exit.detail[0] = cell_.regs.rip;
-        cell_.exit.detail[1] = emulator_.cpu().dr6;
-        cell_.exit.detail[2] = emulator_.cpu().dr7;
-        return ExitKind::debug;
-      case Emulator::Stop::unknownInstruction:
-        cell_.exit.rip = cell_.regs.rip;
-        cell_.exit.size = emulator_.unknownBytes(cell_.exit.data, 15, cell_.exit.address);
-        return ExitKind::unknownInstruction;
+        if (completing_) return this->end(ExitKind::completed);
+        if (!outside_->waitsInHalt()) return this->end(ExitKind::halt);
+        halted_ = true;
+        cell_.exitCounts[static_cast<uint32_t>(ExitKind::halt)]++;
+        continue;
+      default:
+        return ended(stop);
     }
   }
 }
 
-void Processor::kick() noexcept { emulator_.attention(kStop | kInterrupt); }
+Turn Processor::ended(Emulator::Stop stop) {
+  loadRegs();
+  switch (stop) {
+    case Emulator::Stop::shutdown:
+      return end(ExitKind::shutdown);
+    case Emulator::Stop::stepped:
+      if (completing_) return end(ExitKind::completed);
+      cell_.exit.reason = 1;  // #DB
+      cell_.exit.detail[0] = cell_.regs.rip;
+      cell_.exit.detail[1] = emulator_.cpu().dr6;
+      cell_.exit.detail[2] = emulator_.cpu().dr7;
+      return end(ExitKind::debug);
+    case Emulator::Stop::unknownInstruction:
+      cell_.exit.rip = cell_.regs.rip;
+      cell_.exit.size = emulator_.unknownBytes(cell_.exit.data, 15, cell_.exit.address);
+      return end(ExitKind::unknownInstruction);
+    default:  // the platform gave up
+      return end(ExitKind::interrupted);
+  }
+}
+
+void Processor::kick() noexcept {
+  emulator_.attention(kStop | kInterrupt);
+  engine_.rounds_.wake();
+}
+
+void Processor::storeRegs() {
+  emulator_.setRegs(cell_.regs);
+  halted_ = false;  // who moves a halted processor's registers wants it to go on
+}
 
 bool Processor::access(ExitKind kind, uint64_t address, unsigned size, unsigned count, void* in, const void* out) {
   vcpu::ExitRecord& exit = cell_.exit;
@@ -80,7 +163,7 @@ bool Processor::access(ExitKind kind, uint64_t address, unsigned size, unsigned 
   exit.rip = emulator_.rip();
   const size_t bytes = size_t{size} * count;
   if (out != nullptr) std::memcpy(exit.data, out, bytes);
-  if (!board_.answer(cell_, exit)) {
+  if (!engine_.board_.answer(cell_, exit)) {
     const Continuation next = outside_->deliver();
     if (next == Continuation::quit) return false;
     if (next == Continuation::complete) {
@@ -89,7 +172,7 @@ bool Processor::access(ExitKind kind, uint64_t address, unsigned size, unsigned 
     }
     uint64_t value = 0;
     std::memcpy(&value, exit.data, size);
-    board_.trace(exit, kind, value);
+    engine_.board_.trace(exit, kind, value);
   }
   if (in != nullptr) std::memcpy(in, exit.data, bytes);
   return true;
@@ -108,12 +191,16 @@ bool Processor::mmioWrite(uint64_t address, unsigned size, const void* data) {
   return access(ExitKind::mmioWrite, address, size, 1, nullptr, data);
 }
 
-int Processor::acknowledgeInterrupt() {
-  return board_.interrupts() == nullptr ? -1 : board_.interrupts()->acknowledge();
+int Processor::acknowledgeInterrupt() { return controller() == nullptr ? -1 : controller()->acknowledge(); }
+bool Processor::interruptAsserted() { return controller() != nullptr && controller()->asserted(); }
+
+bool Processor::send(const bus::InterruptMessage& message, bool others) {
+  engine_.route(message, others ? this : nullptr);
+  return true;
 }
-bool Processor::interruptAsserted() { return board_.interrupts() != nullptr && board_.interrupts()->asserted(); }
-bool Processor::interruptWaits() {
-  return emulator_.cpu().queuedVector >= 0 || (emulator_.cpu().attention.load() & kNmi) != 0 || interruptAsserted();
+
+void Processor::endOfInterrupt(uint8_t vector) {
+  if (engine_.board_.endListener() != nullptr) engine_.board_.endListener()->endOfInterrupt(vector);
 }
 
 void Processor::storeSregs() {
@@ -150,8 +237,8 @@ void Processor::getState(vcpu::StateKind kind, void* to) {
     registers.dr7 = cpu.dr7;
     std::memcpy(to, &registers, sizeof(registers));
   } else {
-    const uint32_t runnable = 0;  // KVM_MP_STATE_RUNNABLE
-    std::memcpy(to, &runnable, sizeof(runnable));
+    const uint32_t state = cpu.waits ? kMpUninitialized : halted_ ? kMpHalted : kMpRunnable;
+    std::memcpy(to, &state, sizeof(state));
   }
 }
 
@@ -173,7 +260,11 @@ void Processor::setState(vcpu::StateKind kind, const void* from) {
   } else {
     uint32_t state;
     std::memcpy(&state, from, sizeof(state));
-    if (state != 0) throw os::SystemError(EINVAL, "set a state other than runnable");
+    if (state != kMpRunnable && state != kMpUninitialized && state != kMpHalted) {
+      throw os::SystemError(EINVAL, "set a state other than runnable, uninitialized and halted");
+    }
+    cpu.waits = state == kMpUninitialized;
+    halted_ = state == kMpHalted;
   }
 }
 

@@ -10,7 +10,7 @@ namespace {
 template <typename T>
 bool jumpTo(Cpu& cpu, uint64_t target) {
   if (cpu.code64()) {
-    if (!canonical(target)) return gp(cpu);
+    if (!canonical(cpu, target)) return gp(cpu);
   } else {
     target = static_cast<T>(target) & 0xffffffff;
     if (target > cpu.seg[CS].limit) return gp(cpu);
@@ -138,8 +138,8 @@ bool iret(Cpu& cpu, const MicroOp& op) { return interruptReturn(cpu, op.operandB
 /** A trap of an instruction: the handler returns behind it. A fault on the way is the instruction's. */
 bool trap(Cpu& cpu, uint8_t vector, Source source) {
   const uint64_t rsp = cpu.gpr[RSP];
-  if (deliver(cpu, vector, source, false, 0)) return true;
-  cpu.gpr[RSP] = rsp;
+  if (deliver(cpu, vector, source, false, 0)) return cpu.stepTaken = true;
+  if (!cpu.taskSwitched) cpu.gpr[RSP] = rsp;
   return false;
 }
 
@@ -148,7 +148,12 @@ bool intN(Cpu& cpu, const MicroOp& op) {
   return trap(cpu, static_cast<uint8_t>(op.immediate), Source::software);
 }
 bool int3(Cpu& cpu, const MicroOp&) { return trap(cpu, kBp, Source::software); }
-bool int1(Cpu& cpu, const MicroOp&) { return trap(cpu, kDb, Source::exception); }
+bool int1(Cpu& cpu, const MicroOp&) {
+  // It takes along what MOV SS held back.
+  cpu.dr6 = (cpu.dr6 & ~uint64_t{15}) | cpu.dataHits;
+  cpu.dataHits = 0;
+  return trap(cpu, kDb, Source::exception);
+}
 bool into(Cpu& cpu, const MicroOp&) { return !of(cpu) || trap(cpu, kOfTrap, Source::software); }
 
 template <typename T>

@@ -1,4 +1,5 @@
 // Data movement, the stack, and single flags (SDM Vol. 1, 7.3.1, 7.3.13, 7.3.14).
+#include "emulator/execute-protection.h"
 #include "emulator/families.h"
 #include "emulator/system.h"
 
@@ -56,10 +57,13 @@ struct XchgRm {
     return true;
   }
 };
-template <typename T, bool Mem>
+template <typename T, bool Prefixed>
 struct XchgAcc {
   static bool run(Cpu& cpu, const MicroOp& op) {
-    if (op.regIndex == RAX) return true;  // NOP, PAUSE
+    if (op.regIndex == RAX) {  // NOP, or PAUSE with F3
+      if (Prefixed && op.repeat == 0xf3) pause(cpu);
+      return true;
+    }
     const T value = readGpr<T>(cpu, RAX);
     writeGpr<T>(cpu, RAX, readAt<T>(cpu, op.reg));
     writeAt<T>(cpu, op.reg, value);

@@ -2,7 +2,10 @@
 #include <initializer_list>
 
 #include "emulator/breakpoints.h"
+#include "emulator/cpu-model.h"
+#include "emulator/execute-protection.h"
 #include "emulator/families.h"
+#include "emulator/msrs.h"
 #include "emulator/system.h"
 
 namespace vtkit::emulator {
@@ -15,6 +18,9 @@ bool unknown(Cpu& cpu) {
 }
 
 bool privileged(Cpu& cpu) { return cpu.cpl == 0 ? true : gp(cpu); }
+
+/** What tells of system tables may be kept from user code (Vol. 3A, 2.5: CR4.UMIP). */
+bool mayLook(Cpu& cpu) { return cpu.cpl == 0 || (cpu.cr4 & kCr4Umip) == 0 ? true : gp(cpu); }
 
 // LLDT, LTR: system descriptors of the GDT
 // -------------------------------------------------------------------------------
@@ -29,6 +35,7 @@ bool loadLdt(Cpu& cpu, uint16_t selector) {
     if (!readDescriptor(cpu, selector, descriptor)) return false;
     if (descriptor.s() || descriptor.type() != 2) return gp(cpu, selector & ~3u);
     if (!descriptor.present()) return raise(cpu, kNp, selector & ~3u);
+    if (!canonicalBase(cpu, descriptor.base())) return gp(cpu, selector & ~3u);
     segment = segmentOf(selector, descriptor, true);
   }
   cpu.seg[LDTR] = segment;
@@ -44,6 +51,7 @@ bool loadTask(Cpu& cpu, uint16_t selector) {
   const unsigned type = descriptor.type();
   if (descriptor.s() || (type != 9 && (type != 1 || cpu.longMode()))) return gp(cpu, error);
   if (!descriptor.present()) return raise(cpu, kNp, error);
+  if (!canonicalBase(cpu, descriptor.base())) return gp(cpu, error);
   const auto busy = static_cast<uint8_t>(descriptor.raw >> 40 | 2);
   if (!storeSystem<uint8_t>(cpu, cpu.gdt.base + (selector & ~7u) + 5, busy)) return false;
   cpu.seg[TR] = segmentOf(selector, descriptor, true);
@@ -80,6 +88,7 @@ struct Group6 {
     if (!cpu.protectedMode() || cpu.v86()) return raise(cpu, kUd);
     const unsigned function = op.regIndex & 7;
     if (function <= 1) {  // SLDT, STR
+      if (!mayLook(cpu)) return false;
       const uint16_t selector = cpu.seg[function == 0 ? LDTR : TR].selector;
       if constexpr (Mem) return writeRm<uint16_t, Mem>(cpu, op, selector);
       return writeRm<T, Mem>(cpu, op, static_cast<T>(selector));
@@ -98,6 +107,7 @@ struct Group6 {
 // ------------------------------------------------------------------------------------
 
 bool storeTable(Cpu& cpu, const MicroOp& op, const vcpu::DescriptorTable& table) {
+  if (!mayLook(cpu)) return false;
   const uint64_t address = addressOf(cpu, op), next = (address + 2) & op.addressMask;
   if (!store<uint16_t>(cpu, op.segment, address, table.limit)) return false;
   if (cpu.code64()) return store<uint64_t>(cpu, op.segment, next, table.base);
@@ -112,7 +122,7 @@ bool loadTable(Cpu& cpu, const MicroOp& op, vcpu::DescriptorTable& table) {
   uint64_t base;
   if (cpu.code64()) {
     if (!load<uint64_t>(cpu, op.segment, next, base)) return false;
-    if (!canonical(base)) return gp(cpu);
+    if (!canonicalBase(cpu, base)) return gp(cpu);
   } else {
     uint32_t value;
     if (!load<uint32_t>(cpu, op.segment, next, value)) return false;
@@ -138,9 +148,15 @@ bool swapgs(Cpu& cpu) {
 
 bool readTsc(Cpu& cpu) {
   if ((cpu.cr4 & kCr4Tsd) != 0 && cpu.cpl != 0) return gp(cpu);
-  const uint64_t tsc = cpu.instructions + cpu.tscOffset;
+  const uint64_t tsc = ticksOf(cpu) + cpu.tscOffset;
   writeGpr<uint32_t>(cpu, RAX, static_cast<uint32_t>(tsc));
   writeGpr<uint32_t>(cpu, RDX, static_cast<uint32_t>(tsc >> 32));
+  return true;
+}
+
+bool readTscAndAux(Cpu& cpu) {
+  if (!readTsc(cpu)) return false;
+  writeGpr<uint32_t>(cpu, RCX, static_cast<uint32_t>(cpu.tscAux));
   return true;
 }
 
@@ -149,6 +165,7 @@ struct Group7 {
   static bool run(Cpu& cpu, const MicroOp& op) {
     const unsigned function = op.regIndex & 7;
     if (function == 4) {  // SMSW
+      if (!mayLook(cpu)) return false;
       if constexpr (Mem) return writeRm<uint16_t, Mem>(cpu, op, static_cast<uint16_t>(cpu.cr0));
       return writeRm<T, Mem>(cpu, op, static_cast<T>(cpu.cr0));
     }
@@ -178,14 +195,26 @@ struct Group7 {
           return raise(cpu, kUd);
       }
     }
-    if (function == 7 && (op.rmIndex & 7) == 0 && cpu.code64()) return swapgs(cpu);
-    if (function == 7 && (op.rmIndex & 7) == 1) {  // RDTSCP
-      if (!readTsc(cpu)) return false;
-      writeGpr<uint32_t>(cpu, RCX, static_cast<uint32_t>(cpu.tscAux));
-      return true;
+    switch (0xc0 | function << 3 | (op.rmIndex & 7)) {
+      case 0xc8:
+        return monitor(cpu, op);
+      case 0xc9:
+        return mwait(cpu);
+      case 0xca:
+        return clac(cpu);
+      case 0xcb:
+        return stac(cpu);
+      case 0xee:
+        return rdpkru(cpu);
+      case 0xef:
+        return wrpkru(cpu);
+      case 0xf8:
+        return cpu.code64() ? swapgs(cpu) : raise(cpu, kUd);
+      case 0xf9:
+        return has(cpu, model::kRdtscp) ? readTscAndAux(cpu) : raise(cpu, kUd);
+      default:  // CPUID announces nothing else
+        return raise(cpu, kUd);
     }
-    // VMX, SMAP, MONITOR, XGETBV: CPUID announces none of them.
-    return raise(cpu, kUd);
   }
 };
 
@@ -278,6 +307,7 @@ bool syscall(Cpu& cpu, const MicroOp&) {
   cpu.rflags &= ~(cpu.sfmask | kRf);
   cpu.rflags |= 2;
   enterFlat(cpu, selector & 0xfffc, static_cast<uint16_t>((selector & 0xfffc) + 8), 0, true);
+  cpu.stepTaken = (cpu.rflags & kTf) == 0;  // TF traps behind it only if the mask left it
   return true;
 }
 
@@ -285,12 +315,13 @@ bool sysret(Cpu& cpu, const MicroOp& op) {
   if ((cpu.efer & kEferSce) == 0 || !cpu.code64()) return raise(cpu, kUd);
   if (!privileged(cpu)) return false;
   const bool wide = op.operandBytes == 8;
-  if (wide && !canonical(cpu.gpr[RCX])) return gp(cpu);
+  if (wide && !canonical(cpu, cpu.gpr[RCX])) return gp(cpu);
   const auto selector = static_cast<uint16_t>(cpu.star >> 48);
   cpu.rip() = wide ? cpu.gpr[RCX] : cpu.gpr[RCX] & 0xffffffff;
   flags(cpu);
   cpu.rflags = (cpu.gpr[11] & 0x3c7fd7) | 2;
   enterFlat(cpu, static_cast<uint16_t>(selector + (wide ? 16 : 0)), static_cast<uint16_t>(selector + 8), 3, wide);
+  cpu.stepNow = (cpu.rflags & kTf) != 0;  // unlike IRET, it traps at once
   return true;
 }
 
@@ -309,7 +340,7 @@ bool sysenter(Cpu& cpu, const MicroOp&) {
 bool sysexit(Cpu& cpu, const MicroOp& op) {
   if (!cpu.protectedMode() || cpu.cpl != 0 || (cpu.sysenterCs & 0xfffc) == 0) return gp(cpu);
   const bool wide = op.operandBytes == 8;
-  if (wide && (!canonical(cpu.gpr[RCX]) || !canonical(cpu.gpr[RDX]))) return gp(cpu);
+  if (wide && (!canonical(cpu, cpu.gpr[RCX]) || !canonical(cpu, cpu.gpr[RDX]))) return gp(cpu);
   const uint64_t mask = wide ? ~uint64_t{0} : 0xffffffff;
   const auto selector = static_cast<uint16_t>((cpu.sysenterCs & 0xfffc) + (wide ? 32 : 16));
   cpu.gpr[RSP] = cpu.gpr[RCX] & mask;
@@ -345,7 +376,7 @@ bool movFromCr(Cpu& cpu, const MicroOp& op) {
       value = cpu.cr4;
       break;
     case 8:
-      value = cpu.cr8;
+      value = cpu.apic->cr8();
       break;
     default:
       return raise(cpu, kUd);
@@ -372,7 +403,7 @@ bool movToCr(Cpu& cpu, const MicroOp& op) {
       return setCr4(cpu, value);
     default:
       if (value > 15) return gp(cpu);
-      cpu.cr8 = value;
+      cpu.apic->setCr8(static_cast<uint8_t>(value));
       return true;
   }
 }
@@ -385,8 +416,7 @@ bool debugIndex(Cpu& cpu, const MicroOp& op, unsigned& index) {
   if (!privileged(cpu)) return false;
   if ((cpu.dr7 & kDr7Detect) == 0) return true;
   cpu.dr7 &= ~kDr7Detect;
-  cpu.dr6 |= kDr6Access;
-  return raise(cpu, kDb);
+  return raiseDebug(cpu, kDr6Access);
 }
 
 bool movFromDr(Cpu& cpu, const MicroOp& op) {
@@ -402,7 +432,6 @@ bool movToDr(Cpu& cpu, const MicroOp& op) {
   if (!debugIndex(cpu, op, index)) return false;
   const uint64_t value = cpu.code64() ? cpu.gpr[op.rmIndex] : cpu.gpr[op.rmIndex] & 0xffffffff;
   if (index < 4) {
-    if (!canonical(value)) return gp(cpu);
     cpu.dr[index] = value;
     return true;
   }
@@ -436,19 +465,11 @@ bool rdpmc(Cpu& cpu, const MicroOp&) { return gp(cpu); }  // no counters are ann
 
 bool cpuid(Cpu& cpu, const MicroOp&) {
   const auto leaf = static_cast<uint32_t>(cpu.gpr[RAX]), subleaf = static_cast<uint32_t>(cpu.gpr[RCX]);
-  const CpuidRow* found = nullptr;
-  const CpuidRow* last = nullptr;  // leaves above the highest basic one read as it does
-  for (const CpuidRow& row : *cpu.cpuid) {
-    if (row.leaf < 0x40000000 && (last == nullptr || row.leaf >= last->leaf)) last = &row;
-    if (row.leaf == leaf && ((row.flags & 1) == 0 || row.subleaf == subleaf)) found = &row;
-  }
-  const bool outside = found == nullptr && (leaf < 0x80000000 || leaf > 0x80000008);
-  const CpuidRow* row = found != nullptr ? found : outside ? last : nullptr;
-  const uint32_t none = 0;
-  writeGpr<uint32_t>(cpu, RAX, row != nullptr ? row->eax : none);
-  writeGpr<uint32_t>(cpu, RBX, row != nullptr ? row->ebx : none);
-  writeGpr<uint32_t>(cpu, RCX, row != nullptr ? row->ecx : none);
-  writeGpr<uint32_t>(cpu, RDX, row != nullptr ? row->edx : none);
+  const CpuidRow row = executeCpuid(cpu, leaf, subleaf);
+  writeGpr<uint32_t>(cpu, RAX, row.eax);
+  writeGpr<uint32_t>(cpu, RBX, row.ebx);
+  writeGpr<uint32_t>(cpu, RCX, row.ecx);
+  writeGpr<uint32_t>(cpu, RDX, row.edx);
   return true;
 }
 
@@ -456,6 +477,7 @@ bool cpuid(Cpu& cpu, const MicroOp&) {
 bool fence(Cpu& cpu, const MicroOp& op) {
   const unsigned function = op.regIndex & 7;
   if (!op.memory && function >= 5) return true;
+  if (!op.memory && function < 4 && op.repeat == 0xf3) return segmentBase(cpu, op);
   return unknown(cpu);
 }
 

@@ -37,6 +37,9 @@ extern const Handlers kMovs, kCmps, kStos, kLods, kScas, kIns, kOuts, kInImm, kI
 extern const Handlers kJcc, kJmpRel, kJmpRm, kCallRel, kCallRm, kRet, kLoop, kLoope, kLoopne, kJcxz, kJmpFar, kCallFar,
     kJmpFarRm, kCallFarRm, kRetFar, kIret, kInt, kInt3, kInt1, kInto, kBound, kHlt, kCli, kSti, kUd2;
 
+// execute-protection.cc
+extern const Handlers kInvpcid;
+
 // execute-system.cc
 extern const Handlers kGroup6, kGroup7, kLar, kLsl, kSyscall, kSysret, kSysenter, kSysexit, kClts, kInvd, kMovFromCr,
     kMovToCr, kMovFromDr, kMovToDr, kRdmsr, kWrmsr, kRdtsc, kRdpmc, kCpuid, kFence, kArpl, kFpu, kFwait;

@@ -70,7 +70,7 @@ class Frame {
   bool linearAt(uint64_t offset, unsigned bytes, uint64_t& linear) {
     if (wide_) {
       linear = offset;
-      return canonical(offset) ? true : raise(cpu_, kSsFault, 0);
+      return canonical(cpu_, offset) ? true : raise(cpu_, kSsFault, 0);
     }
     const uint64_t last = offset + bytes - 1;
     const bool expandDown = (segment_.type & 0xc) == 4;

@@ -1,7 +1,9 @@
 // Interrupts and exceptions: delivery through the vector table or the IDT, and what a failed one becomes (SDM Vol. 3A,
 // chapter 6).
+#include "emulator/breakpoints.h"
 #include "emulator/frame.h"
 #include "emulator/system.h"
+#include "emulator/task.h"
 #include "emulator/transfer.h"
 
 namespace vtkit::emulator {
@@ -31,6 +33,8 @@ struct InterruptGate {
   unsigned ist = 0;
   unsigned bytes = 0;
   bool masks = false;  // interrupt gate: IF is cleared
+  bool isTask = false;
+  Descriptor descriptor;
 };
 
 bool readGate(Cpu& cpu, uint8_t vector, Source source, uint32_t ext, InterruptGate& gate) {
@@ -46,7 +50,8 @@ bool readGate(Cpu& cpu, uint8_t vector, Source source, uint32_t ext, InterruptGa
   if (descriptor.s() || !known) return gp(cpu, error);
   if (source == Source::software && descriptor.dpl() < cpu.cpl) return gp(cpu, error);
   if (!descriptor.present()) return raise(cpu, kNp, error);
-  if (type == 5) return taskSwitch(cpu);
+  gate.isTask = type == 5;
+  gate.descriptor = descriptor;
   gate.selector = static_cast<uint16_t>(descriptor.raw >> 16);
   gate.offset = (descriptor.raw & 0xffff) | (type >= 14 ? descriptor.raw >> 32 & 0xffff0000 : 0) |
                 (wide ? descriptor.high << 32 : 0);
@@ -69,6 +74,10 @@ bool deliver(Cpu& cpu, uint8_t vector, Source source, bool hasError, uint32_t er
   const uint32_t ext = source == Source::software ? 0 : 1;
   InterruptGate gate;
   if (!readGate(cpu, vector, source, ext, gate)) return false;
+  if (gate.isTask) {
+    return switchThroughGate(cpu, gate.descriptor, TaskSource::interrupt, ext) &&
+           (!hasError || pushTaskError(cpu, error));
+  }
   if ((gate.selector & ~3) == 0) return gp(cpu, ext);
   Descriptor code;
   if (!readDescriptor(cpu, gate.selector, code)) return failed(cpu, ext);
@@ -128,6 +137,10 @@ bool deliver(Cpu& cpu, uint8_t vector, Source source, bool hasError, uint32_t er
   cpu.gpr[RSP] = frame.rsp();
   cpu.rip() = gate.offset;
   cpu.rflags &= ~(kTf | kNt | kVm | kRf | (gate.masks ? kIf : 0));
+  if (vector == kDb && source == Source::exception) {
+    cpu.dr7 &= ~kDr7Detect;
+    cpu.debugControl &= ~kDebugBranches;
+  }
   return true;
 }
 
@@ -150,7 +163,8 @@ void deliverFault(Cpu& cpu) {
     const uint64_t before = flags(cpu);
     if (faultClass && cpu.protectedMode()) cpu.rflags |= kRf;
     if (deliver(cpu, current.vector, Source::exception, current.hasError && cpu.protectedMode(), current.error)) return;
-    cpu.rflags = before;
+    if (!cpu.taskSwitched) cpu.rflags = before;
+    cpu.taskSwitched = false;
     if (cpu.closing || cpu.unknown) return;
     const Fault second = cpu.fault;
     if (current.vector == kDf8) {

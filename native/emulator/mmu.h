@@ -33,7 +33,7 @@ bool checkSegment(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes, bool 
 inline bool linearOf(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes, bool write, uint64_t& linear) {
   if (cpu.code64()) {
     linear = seg == FS || seg == GS ? cpu.seg[seg].base + offset : offset;
-    if (!canonical(linear) || !canonical(linear + bytes - 1)) {
+    if (!canonical(cpu, linear) || !canonical(cpu, linear + bytes - 1)) {
       return raise(cpu, seg == SS ? kSsFault : kGp, 0);
     }
     return true;
@@ -83,11 +83,17 @@ inline bool store(Cpu& cpu, unsigned seg, uint64_t offset, T value) {
 /** Descriptor tables, task state and interrupt stacks: supervisor accesses whatever the code's privilege. */
 template <typename T>
 inline bool loadSystem(Cpu& cpu, uint64_t linear, T& value) {
-  return readLinear<T>(cpu, linear, value, false);
+  cpu.implicit = true;
+  const bool loaded = readLinear<T>(cpu, linear, value, false);
+  cpu.implicit = false;
+  return loaded;
 }
 template <typename T>
 inline bool storeSystem(Cpu& cpu, uint64_t linear, T value) {
-  return writeLinear<T>(cpu, linear, value, false);
+  cpu.implicit = true;
+  const bool stored = writeLinear<T>(cpu, linear, value, false);
+  cpu.implicit = false;
+  return stored;
 }
 
 /** Makes sure that a later write of these bytes cannot fault (for read-modify-write and for multi-part stores). */

@@ -8,7 +8,7 @@ namespace vtkit::emulator {
 namespace {
 
 constexpr int any = -1;
-constexpr unsigned kRows = 2 * 256 * 8;
+constexpr unsigned kRows = 3 * 256 * 8;
 
 struct Table {
   Opcode rows[kRows];

@@ -56,7 +56,8 @@ inline unsigned formOf(const Opcode& row, const MicroOp& op) {
   return (row.flags & kRepeats) != 0 ? op.repeat != 0 : op.memory;
 }
 
-/** The row of an opcode: map 0 is one byte, map 1 two bytes (0F); `reg` is ModRM.reg, which only groups look at. */
+/** The row of an opcode: map 0 is one byte, map 1 two (0F), map 2 three (0F 38); `reg` is ModRM.reg, which only groups
+ * look at. */
 const Opcode& opcodeOf(unsigned map, uint8_t opcode, unsigned reg, bool code64);
 
 // Families, one file each. A family is a template over operand type and form; a row of the table is made of it by how

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "bus/message.h"
+
 namespace vtkit::emulator {
 
 /**
@@ -27,6 +29,15 @@ class Platform {
 
   /** True while an interrupt controller asserts INTR. */
   virtual bool interruptAsserted() = 0;
+
+  /** An interrupt for processors of the machine, this one among them unless `others`. False: it is the only one. */
+  virtual bool send(const bus::InterruptMessage& message, bool others) {
+    (void)message;
+    (void)others;
+    return false;
+  }
+  /** A level-triggered interrupt was served. */
+  virtual void endOfInterrupt(uint8_t vector) { (void)vector; }
 };
 
 }  // namespace vtkit::emulator

@@ -1,6 +1,7 @@
 // State of an emulated processor in KVM's layouts.
 #include "emulator/emulator.h"
 #include "emulator/mmu.h"
+#include "emulator/system.h"
 
 namespace vtkit::emulator {
 
@@ -45,15 +46,15 @@ void Emulator::getSregs(vcpu::Sregs& sregs) {
   sregs.cr2 = cpu.cr2;
   sregs.cr3 = cpu.cr3;
   sregs.cr4 = cpu.cr4;
-  sregs.cr8 = cpu.cr8;
+  sregs.cr8 = cpu.apic->cr8();
   sregs.efer = cpu.efer;
-  sregs.apicBase = cpu.apicBase;
+  sregs.apicBase = cpu.apic->base();
 }
 
 const char* Emulator::setSregs(const vcpu::Sregs& sregs) {
-  constexpr uint64_t kCr0Bits = 0xe005003f, kCr4Bits = 0xff, kEferBits = 0xd01;
+  constexpr uint64_t kCr0Bits = 0xe005003f, kEferBits = 0xd01;
   if ((sregs.cr0 & ~kCr0Bits) != 0) return "CR0 has bits that this processor does not have";
-  if ((sregs.cr4 & ~kCr4Bits) != 0) return "CR4 has bits that this processor does not have";
+  if ((sregs.cr4 & ~cr4Bits(*cpu_)) != 0) return "CR4 has bits that this processor does not have";
   if ((sregs.efer & ~kEferBits) != 0) return "EFER has bits that this processor does not have";
   const bool paging = (sregs.cr0 & kCr0Pg) != 0;
   if (paging && (sregs.cr0 & kCr0Pe) == 0) return "CR0.PG needs CR0.PE";
@@ -77,9 +78,9 @@ const char* Emulator::setSregs(const vcpu::Sregs& sregs) {
   cpu.cr2 = sregs.cr2;
   cpu.cr3 = sregs.cr3;
   cpu.cr4 = sregs.cr4;
-  cpu.cr8 = sregs.cr8;
+  cpu.apic->setCr8(static_cast<uint8_t>(sregs.cr8));
   cpu.efer = sregs.efer;
-  cpu.apicBase = sregs.apicBase;
+  cpu.apic->restoreBase(sregs.apicBase);
   cpu.cpl = sregs.ss.dpl & 3;
   flushTlb(cpu);
   updateMode(cpu);
@@ -90,13 +91,14 @@ void Emulator::getEvents(vcpu::Events& events) {
   events = {};
   events.interrupt.shadow = cpu_->shadow ? 2 : 0;
   events.nmi.masked = cpu_->nmiMasked;
-  events.nmi.pending = (cpu_->attention.load() & kNmi) != 0;
+  events.nmi.pending = cpu_->nmis.load() != 0;
 }
 
 void Emulator::setEvents(const vcpu::Events& events) {
   cpu_->shadow = events.interrupt.shadow != 0;
   cpu_->nmiMasked = events.nmi.masked != 0;
-  if (events.nmi.pending != 0) attention(kNmi);
+  cpu_->nmis = 0;
+  if (events.nmi.pending != 0) nonMaskable();
 }
 
 }  // namespace vtkit::emulator

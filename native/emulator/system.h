@@ -52,9 +52,8 @@ bool stackOfLevel(Cpu& cpu, unsigned level, uint16_t& ss, uint64_t& rsp);
 bool setCr0(Cpu& cpu, uint64_t value);
 bool setCr3(Cpu& cpu, uint64_t value);
 bool setCr4(Cpu& cpu, uint64_t value);
-bool readMsr(Cpu& cpu, uint32_t index, uint64_t& value);
-bool writeMsr(Cpu& cpu, uint32_t index, uint64_t value);
-std::vector<CpuidRow> defaultCpuid();
+/** Bits of CR4 that this model has. */
+uint64_t cr4Bits(const Cpu& cpu);
 
 /** Whether the code may use a port: IOPL, then the task's bitmap. False with #GP pending. */
 bool mayUsePort(Cpu& cpu, uint16_t port, unsigned bytes);

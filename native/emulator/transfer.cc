@@ -2,16 +2,12 @@
 #include "emulator/transfer.h"
 #include "emulator/frame.h"
 #include "emulator/system.h"
+#include "emulator/task.h"
 
 namespace vtkit::emulator {
 
-bool taskSwitch(Cpu& cpu) {
-  cpu.unknown = true;
-  return false;
-}
-
 bool checkTarget(Cpu& cpu, const Descriptor& code, uint64_t offset) {
-  if (cpu.longMode() && code.l()) return canonical(offset) ? true : gp(cpu);
+  if (cpu.longMode() && code.l()) return canonical(cpu, offset) ? true : gp(cpu);
   return offset <= code.limit() ? true : gp(cpu);
 }
 
@@ -64,14 +60,26 @@ struct Gate {
   Descriptor code;
 };
 
+/** A jump or call to a TSS or a task gate switches tasks. */
+bool isTask(const Cpu& cpu, const Descriptor& descriptor) {
+  const unsigned type = descriptor.type();
+  return !cpu.longMode() && !descriptor.s() && (type == 1 || type == 3 || type == 9 || type == 11 || type == 5);
+}
+
+bool farTask(Cpu& cpu, uint16_t selector, const Descriptor& descriptor, TaskSource source) {
+  const uint32_t error = selector & ~3u;
+  if (descriptor.dpl() < cpu.cpl || descriptor.dpl() < (selector & 3u)) return gp(cpu, error);
+  if (descriptor.type() != 5) return switchTask(cpu, selector, source);
+  return descriptor.present() ? switchThroughGate(cpu, descriptor, source) : raise(cpu, kNp, error);
+}
+
 /** Reads a call gate and its code segment, with the checks that JMP and CALL share. */
 bool openGate(Cpu& cpu, uint16_t selector, const Descriptor& descriptor, Gate& gate) {
   const uint32_t error = selector & ~3u;
   const unsigned type = descriptor.type();
   const bool isGate = type == kCallGate32 || (type == kCallGate16 && !cpu.longMode());
   if (!isGate) {
-    if (cpu.longMode() || (type != 1 && type != 9 && type != 5)) return gp(cpu, error);
-    return taskSwitch(cpu);
+    return gp(cpu, error);
   }
   if (descriptor.dpl() < cpu.cpl || descriptor.dpl() < (selector & 3u)) return gp(cpu, error);
   if (!descriptor.present()) return raise(cpu, kNp, error);
@@ -112,6 +120,7 @@ bool farJump(Cpu& cpu, uint16_t selector, uint64_t offset, unsigned operandBytes
     cpu.rip() = offset;
     return true;
   }
+  if (isTask(cpu, descriptor)) return farTask(cpu, selector, descriptor, TaskSource::jump);
   Gate gate;
   if (!openGate(cpu, selector, descriptor, gate)) return false;
   if (!checkCode(cpu, gate.selector, gate.code, true, cpl) || !checkTarget(cpu, gate.code, gate.offset) ||
@@ -150,6 +159,7 @@ bool farCall(Cpu& cpu, uint16_t selector, uint64_t offset, unsigned operandBytes
     cpu.rip() = offset;
     return true;
   }
+  if (isTask(cpu, descriptor)) return farTask(cpu, selector, descriptor, TaskSource::call);
   Gate gate;
   if (!openGate(cpu, selector, descriptor, gate)) return false;
   if (!checkTarget(cpu, gate.code, gate.offset)) return false;
@@ -325,7 +335,11 @@ bool interruptReturn(Cpu& cpu, unsigned operandBytes) {
   if (cpu.v86() && cpu.iopl() < 3) return gp(cpu);
   uint64_t rip, cs, newFlags;
   if (cpu.protectedMode() && !cpu.v86() && (cpu.rflags & kNt) != 0) {
-    return cpu.longMode() ? gp(cpu) : taskSwitch(cpu);
+    if (cpu.longMode()) return gp(cpu);
+    uint16_t link;
+    if (!loadSystem<uint16_t>(cpu, cpu.seg[TR].base, link)) return false;
+    cpu.nmiMasked = false;
+    return switchTask(cpu, link, TaskSource::iret);
   }
   if (!frame.pop(rip, operandBytes) || !frame.pop(cs, operandBytes) || !frame.pop(newFlags, operandBytes)) return false;
   const auto selector = static_cast<uint16_t>(cs);

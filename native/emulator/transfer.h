@@ -5,9 +5,6 @@
 
 namespace vtkit::emulator {
 
-/** Hardware task switches are not known yet: the instruction is reported, never skipped. */
-bool taskSwitch(Cpu& cpu);
-
 /** The new RIP lies in the segment that is entered. */
 bool checkTarget(Cpu& cpu, const Descriptor& code, uint64_t offset);
 

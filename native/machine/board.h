@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "bus/bus.h"
+#include "bus/message.h"
 #include "bus/outbox.h"
 #include "vcpu/cell.h"
 
@@ -18,6 +19,9 @@ class Board {
   /** Null where nobody in user space interrupts: no controller, or the kernel's. */
   bus::InterruptSource* interrupts() const { return interrupts_; }
   void setInterrupts(bus::InterruptSource* source) { interrupts_ = source; }
+  /** Who hears of served level-triggered interrupts, or null. */
+  bus::EndListener* endListener() const { return endListener_; }
+  void setEndListener(bus::EndListener* listener) { endListener_ = listener; }
   void setTracing(bool on) { tracing_ = on; }
 
   /**
@@ -37,6 +41,7 @@ class Board {
   bus::Outbox& outbox_;
   bus::Bus bus_;
   bus::InterruptSource* interrupts_ = nullptr;
+  bus::EndListener* endListener_ = nullptr;
   bool tracing_ = false;
   const std::chrono::steady_clock::time_point start_;
 };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "bus/message.h"
 #include "machine/board.h"
 #include "memory/guest-memory.h"
 #include "vcpu/processor.h"
@@ -21,6 +22,9 @@ class Engine {
   virtual void takeDirtyLog(const memory::Slot& slot, uint64_t* bitmap) = 0;
 
   virtual std::unique_ptr<vcpu::Processor> createProcessor(uint32_t index, vcpu::Cell& cell) = 0;
+
+  /** Where an I/O APIC of the board sends its interrupts, or null if processors here have no local APIC for it. */
+  virtual bus::MessageSink* messages() { return nullptr; }
 
   /** The engine's own interrupt controller, where the machine was created with it. */
   virtual void setIrqLine(uint32_t gsi, bool level) = 0;

@@ -62,8 +62,10 @@ void Machine::interruptChanged() {
 
 void Machine::close() {
   outbox_.abandon();  // a vCPU that waits for room in the ring would never end
+  for (Processor& processor : vcpus_) processor.thread->requestQuit();
   for (Processor& processor : vcpus_) processor.thread->quit();
   board_.setInterrupts(nullptr);
+  board_.setEndListener(nullptr);
   board_.bus().clear();
   devices_.clear();  // joins their timers, which still call interruptChanged()
   vcpus_.clear();

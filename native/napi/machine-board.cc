@@ -53,12 +53,16 @@ void Machine::setIrqLine(Info info) {
   const uint32_t line = toUint32(info[0], "line");
   const bool level = info[1].ToBoolean();
   machine::Machine& machine = open();
-  if (devices_->pic == nullptr) {
+  if (devices_->lines == nullptr) {
     guarded(info.Env(), [&] { machine.engine().setIrqLine(line, level); });
     return;
   }
-  if (line > 15 || line == 2) throw Napi::RangeError::New(info.Env(), "line must be 0 to 15, and not 2 (the cascade)");
-  devices_->pic->line(static_cast<int>(line)).set(level);
+  const unsigned lines = devices_->lines->count();
+  if (line >= lines || line == 2) {
+    throw Napi::RangeError::New(info.Env(),
+                                "line must be 0 to " + std::to_string(lines - 1) + ", and not 2 (the cascade)");
+  }
+  devices_->lines->line(line).set(level);
 }
 
 void Machine::connectIrqfd(Info info) {
@@ -82,6 +86,8 @@ void Machine::connectIoeventfd(Info info) {
 
 namespace {
 
+constexpr uint64_t kIoApicBase = 0xfec00000;
+
 /** A pointer to a part of a shared object, which keeps the whole alive. */
 template <typename Whole>
 std::shared_ptr<bus::Device> partOf(const std::shared_ptr<Whole>& whole, bus::Device& part) {
@@ -99,10 +105,10 @@ class MachineClock final : public devices::Clock {
 
 /** The timer with what it refers to. */
 struct Timer {
-  Timer(machine::Board& board, std::shared_ptr<devices::Pic> pic)
-      : clock(board), pic(std::move(pic)), pit(clock, this->pic->line(0)) {}
+  Timer(machine::Board& board, std::shared_ptr<devices::InterruptLines> lines)
+      : clock(board), lines(std::move(lines)), pit(clock, this->lines->line(0)) {}
   MachineClock clock;
-  std::shared_ptr<devices::Pic> pic;
+  std::shared_ptr<devices::InterruptLines> lines;
   devices::Pit pit;
 };
 
@@ -130,15 +136,20 @@ class Machine::Board::EngineLine final : public bus::Line {
 
 bool Machine::Board::addPc(machine::Machine& machine) {
   using bus::Space;
-  pic = std::make_shared<devices::Pic>([&machine] { machine.interruptChanged(); });
-  auto timer = std::make_shared<Timer>(machine.board(), pic);
+  lines = std::make_shared<devices::InterruptLines>([&machine] { machine.interruptChanged(); },
+                                                    machine.engine().messages());
+  auto timer = std::make_shared<Timer>(machine.board(), lines);
+  devices::Pic& pic = lines->pic();
+  devices::IoApic* ioApic = lines->ioApic();
   bus::Bus& bus = machine.board().bus();
-  machine.keep(pic);
+  machine.keep(lines);
   machine.keep(timer);
-  machine.board().setInterrupts(pic.get());
-  return bus.map(Space::ports, 0x20, 2, partOf(pic, pic->master())) &&
-         bus.map(Space::ports, 0xa0, 2, partOf(pic, pic->slave())) &&
-         bus.map(Space::ports, 0x4d0, 2, partOf(pic, pic->edgeLevel())) &&
+  machine.board().setInterrupts(&pic);
+  machine.board().setEndListener(ioApic);
+  return (ioApic == nullptr || bus.map(Space::memory, kIoApicBase, 0x1000, partOf(lines, *ioApic))) &&
+         bus.map(Space::ports, 0x20, 2, partOf(lines, pic.master())) &&
+         bus.map(Space::ports, 0xa0, 2, partOf(lines, pic.slave())) &&
+         bus.map(Space::ports, 0x4d0, 2, partOf(lines, pic.edgeLevel())) &&
          bus.map(Space::ports, 0x40, 4, partOf(timer, timer->pit.counters())) &&
          bus.map(Space::ports, 0x61, 1, partOf(timer, timer->pit.control()));
 }
@@ -146,8 +157,8 @@ bool Machine::Board::addPc(machine::Machine& machine) {
 bool Machine::Board::addUart(machine::Machine& machine, uint64_t from, uint32_t line) {
   bus::Line* interrupt;
   std::shared_ptr<void> owner;
-  if (pic != nullptr) {
-    interrupt = &pic->line(static_cast<int>(line & 15));
+  if (lines != nullptr) {
+    interrupt = &lines->line(line & 15);
   } else {
     auto engineLine = std::make_shared<EngineLine>(machine.engine(), line);
     interrupt = engineLine.get();

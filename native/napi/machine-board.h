@@ -4,7 +4,7 @@
 #include <map>
 #include <memory>
 
-#include "devices/pic.h"
+#include "devices/interrupt-lines.h"
 #include "devices/pit.h"
 #include "devices/uart.h"
 #include "napi/machine.h"
@@ -15,10 +15,13 @@ struct Machine::Board {
   /** A line of the kernel's controller, or of none. */
   class EngineLine;
 
-  std::shared_ptr<devices::Pic> pic;  // null: the engine has the lines
+  std::shared_ptr<devices::InterruptLines> lines;  // null: the engine has them
   std::map<uint64_t, std::shared_ptr<devices::Uart>> uarts;
 
-  /** Puts the 8259s at 0x20, 0xa0 and 0x4d0, the 8254 at 0x40 and 0x61. False if a port is taken. */
+  /**
+   * Puts the 8259s at 0x20, 0xa0 and 0x4d0, the 8254 at 0x40 and 0x61, and, where processors have local APICs, the I/O
+   * APIC at 0xfec00000. False if a range is taken.
+   */
   bool addPc(machine::Machine& machine);
   bool addUart(machine::Machine& machine, uint64_t from, uint32_t line);
 };

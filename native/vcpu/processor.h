@@ -23,6 +23,8 @@ class Outside {
   virtual Continuation deliver() = 0;
   /** True once somebody asked the vCPU to stop, or it is to end. */
   virtual bool stopRequested() = 0;
+  /** Whether HLT waits for an interrupt instead of stopping the vCPU, for an engine that can wait by itself. */
+  virtual bool waitsInHalt() = 0;
 };
 
 /** Parts of the state that cross as raw structures in KVM's layout. */

@@ -78,9 +78,13 @@ bool Thread::waitForExit(uint32_t milliseconds) {
   return done;
 }
 
-void Thread::quit() {
+void Thread::requestQuit() {
   quit_.store(true);
   requestStop();
+}
+
+void Thread::quit() {
+  requestQuit();
   if (thread_.joinable()) thread_.join();
 }
 

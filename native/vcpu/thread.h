@@ -37,7 +37,9 @@ class Thread final : private Outside {
   void interruptChanged();
   /** Waits until the vCPU exits or stops. False on timeout. */
   bool waitForExit(uint32_t milliseconds);
-  /** Ends the thread, whatever it does. Idempotent. */
+  /** Asks the thread to end, whatever it does: one processor of a machine may wait in the run of another. */
+  void requestQuit();
+  /** Waits for the end of the thread. Idempotent. */
   void quit();
 
  private:
@@ -51,6 +53,7 @@ class Thread final : private Outside {
 
   Continuation deliver() override;
   bool stopRequested() override;
+  bool waitsInHalt() override { return waitsInHalt_; }
 
   Cell& cell_;
   std::unique_ptr<Processor> processor_;

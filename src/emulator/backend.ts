@@ -10,9 +10,6 @@ export function open(options: EngineOptions, onWake: () => void): EngineMachine 
       requires: "irqchip: 'pic' or 'none', or backend: 'kvm'",
     });
   }
-  if (options.cpus !== 1) {
-    throw new NotSupportedError(`the emulated backend has one processor, not ${options.cpus}`, { requires: 'cpus: 1' });
-  }
   const addon = loadAddon();
   const native = new addon.Machine({ engine: 'emulated' }, onWake);
   return { kind: 'emulated', native, layout: addon.layout, countsInstructions: true };

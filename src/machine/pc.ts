@@ -1,13 +1,17 @@
 /** The small PC that guests of `vtkit run` find: COM1, interrupt controllers and timer, debug exit, power-off. */
+import { guestAcpiTables } from '../acpi/guest-tables.ts';
 import { type BootOptions, boot } from './boot/image.ts';
 import type { Exit } from './exits.ts';
+import { fwCfg, fwCfgPorts } from './fw-cfg.ts';
 import { Machine, type MachineOptions } from './machine.ts';
+import { mapPowerManagement, powerManagementBases } from './power-management.ts';
+import { rtc, rtcPorts } from './rtc.ts';
+import { mapTestDevice } from './test-device.ts';
 
 const com1 = { port: 0x3f8, line: 4 } as const;
 
-/** PM1a_CNT of the ACPI tables that QEMU's machines have, and of Bochs: SLP_EN with SLP_TYP 0 is "off" for both. */
-const powerOffPorts = [0x604, 0xb004] as const;
-const sleepEnable = 0x2000;
+/** Where the ACPI tables lie: in what would be the firmware's ROM. */
+const tablesAddress = 0xe_0000;
 
 export interface PcOptions extends Pick<MachineOptions, 'backend' | 'trace' | 'cpus' | 'signal'> {
   readonly memoryBytes: number;
@@ -38,8 +42,8 @@ export class Pc {
       backend: backend ?? 'auto',
       memoryBytes,
       cpus: cpus ?? 1,
-      // Several processors need local APICs, which only the kernel's controller has.
-      irqchip: (cpus ?? 1) > 1 ? 'kernel' : 'pic',
+      // Several processors need local APICs: the kernel's controller has them, and so has the emulated processor.
+      irqchip: (cpus ?? 1) > 1 && backend !== 'emulated' ? 'kernel' : 'pic',
       unclaimed: 'open-bus',
       ...(trace === undefined ? {} : { trace }),
       ...(signal === undefined ? {} : { signal }),
@@ -60,11 +64,14 @@ export class Pc {
       { from: debugExit, count: 4 },
       { write: (_port, _size, value) => end({ kind: 'debug-exit', value: Number(value) }) },
     );
-    for (const from of powerOffPorts) {
-      const write = (_port: number, _size: number, value: number | bigint): void => {
-        if ((Number(value) & sleepEnable) !== 0) end({ kind: 'powered-off' });
-      };
-      machine.ports.map({ from, count: 2 }, { write });
+    mapPowerManagement(machine.ports, () => end({ kind: 'powered-off' }));
+    const size = { memoryBytes: options.memoryBytes, cpus: options.cpus ?? 1 };
+    machine.ports.map(fwCfgPorts, fwCfg(size));
+    machine.ports.map(rtcPorts, rtc(size));
+    mapTestDevice(machine);
+    if (options.memoryBytes >= 1 << 20) {
+      const [powerManagementBase] = powerManagementBases;
+      machine.memory.write(tablesAddress, guestAcpiTables(tablesAddress, { cpus: size.cpus, powerManagementBase }));
     }
   }
 

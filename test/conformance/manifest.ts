@@ -8,7 +8,10 @@ export interface Guest {
   readonly entry: 'flat' | 'multiboot';
   /** `manual`: QEMU leaves these checks out, so the expectation is written from the SDM. */
   readonly witness: 'qemu' | 'manual';
-  readonly needs: readonly ('long-mode' | 'pic-and-pit')[];
+  /** `apic`: local and I/O APICs, which the emulated backend always has; `model`: features that not every host has. */
+  readonly needs: readonly ('long-mode' | 'pic-and-pit' | 'apic' | 'model')[];
+  /** Processors: 1 unless given. */
+  readonly cpus: number;
   /**
    * What a KVM without VT-x or AMD-V (one that interprets ring 0) cannot do here.
    *
@@ -17,7 +20,7 @@ export interface Guest {
   readonly softwareKvm?: string;
 }
 
-type Traits = Partial<Pick<Guest, 'witness' | 'needs' | 'softwareKvm'>>;
+type Traits = Partial<Pick<Guest, 'witness' | 'needs' | 'softwareKvm' | 'cpus'>>;
 
 const flat = (name: string, title: string, traits: Traits = {}): Guest => ({
   name,
@@ -25,6 +28,7 @@ const flat = (name: string, title: string, traits: Traits = {}): Guest => ({
   entry: 'flat',
   witness: 'qemu',
   needs: [],
+  cpus: 1,
   ...traits,
 });
 const in32 = (name: string, title: string, traits: Traits = {}): Guest => ({
@@ -129,6 +133,28 @@ export const guests: readonly Guest[] = [
     softwareKvm: 'breakpoints on data do not fire in ring 0',
   }),
 
+  in64('apic', 'takes interrupts by priority, from itself, from the timer and by NMI through its local APIC', {
+    needs: ['long-mode', 'apic'],
+  }),
+  in64('io-apic', 'takes edges and levels through the I/O APIC, masked and unmasked', { needs: ['long-mode', 'apic'] }),
+  in64('processors', 'starts two more processors, which count under a lock and interrupt each other', {
+    needs: ['long-mode', 'apic'],
+    cpus: 3,
+  }),
+
+  in32('tasks', 'switches tasks by CALL, JMP, IRET, interrupts and exceptions, and is refused what is no task', {
+    softwareKvm: 'a far call to a task is an internal error',
+  }),
+  in64('protection', 'is held to SMEP, SMAP and protection keys', { needs: ['long-mode', 'model'] }),
+  in64('control', 'is refused what CR0, CR3, CR4, INVPCID and FSGSBASE do not allow', {
+    witness: 'manual',
+    needs: ['long-mode', 'model'],
+  }),
+  in64('debug-traps', 'learns from DR6 what stopped it, around MOV SS, INT1 and branches', {
+    witness: 'manual',
+    softwareKvm: 'MOV SS does not hold a trap back, and INT1 is an internal error',
+  }),
+
   in64('sha256', 'computes SHA-256 in compiled C'),
   in32('sort', 'sorts through function pointers in compiled C'),
   in64('sieve', 'finds primes and divisors in compiled C'),
@@ -136,6 +162,9 @@ export const guests: readonly Guest[] = [
   in32('wide', 'computes with 64 bits in compiled 32-bit C'),
   in64('interpreter', 'interprets a program through a jump table in compiled C'),
 ];
+
+/** Whether a guest needs what only the emulated backend is sure to have. */
+export const needsEmulated = ({ needs }: Guest): boolean => needs.includes('apic') || needs.includes('model');
 
 const file = (path: string): URL => new URL(path, import.meta.url);
 

@@ -23,7 +23,7 @@ const machine = [
   'none',
   '-no-reboot',
 ];
-const ports = ['-monitor', 'none', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4'];
+const ports = ['-monitor', 'none', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4', '-device', 'pc-testdev'];
 
 export const qemuInstalled: boolean = spawnSync(program, ['--version']).status === 0;
 
@@ -34,7 +34,9 @@ export async function runOnQemu(guest: Guest): Promise<{ serial: string; exitSta
   const folder = mkdtempSync(join(tmpdir(), 'vtkit-qemu-'));
   try {
     const serial = join(folder, 'serial');
-    const { status } = await run(program, [...machine, ...ports, '-serial', `file:${serial}`, ...image], 20_000);
+    const cpus = ['-smp', `${guest.cpus}`];
+    const args = [...machine, ...cpus, ...ports, '-serial', `file:${serial}`, ...image];
+    const { status } = await run(program, args, 20_000);
     return { serial: readFileSync(serial, 'latin1'), exitStatus: status };
   } finally {
     rmSync(folder, { recursive: true });

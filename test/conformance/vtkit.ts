@@ -9,7 +9,8 @@ export async function runOnVtkit(
   guest: Guest,
   backend: 'kvm' | 'emulated',
 ): Promise<{ serial: string; exitStatus: number | string; log: string }> {
-  const args = ['run', '--backend', backend, '--timeout', '20', '--json', fileURLToPath(imageOf(guest))];
+  const options = ['--backend', backend, '--cpus', `${guest.cpus}`, '--timeout', '20', '--json'];
+  const args = ['run', ...options, fileURLToPath(imageOf(guest))];
   const { stdout, stderr, status } = await run(process.execPath, [cli, ...args], 25_000);
   return { serial: stdout, exitStatus: status, log: stderr };
 }

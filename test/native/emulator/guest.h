@@ -20,28 +20,28 @@ struct PortAccess {
   uint32_t value;  // of the first item
 };
 
-/** Ports read 0x5a in every byte, MMIO reads the address; everything is written down. */
+/** Ports read 0x5a in every byte, MMIO reads the address; all is written down, until patience ends. */
 struct Recorder final : emulator::Platform {
   bool portRead(uint16_t port, unsigned size, unsigned count, void* data) override {
     std::memset(data, 0x5a, size_t{size} * count);
     reads.push_back({port, size, count, 0});
-    return true;
+    return patience-- > 0;
   }
   bool portWrite(uint16_t port, unsigned size, unsigned count, const void* data) override {
     uint32_t value = 0;
     std::memcpy(&value, data, size);
     writes.push_back({port, size, count, value});
-    return true;
+    return patience-- > 0;
   }
   bool mmioRead(uint64_t address, unsigned size, void* data) override {
     std::memcpy(data, &address, size);
-    return true;
+    return patience-- > 0;
   }
   bool mmioWrite(uint64_t address, unsigned size, const void* data) override {
     uint64_t value = 0;
     std::memcpy(&value, data, size);
     mmio.push_back({address, size, value});
-    return true;
+    return patience-- > 0;
   }
   int acknowledgeInterrupt() override {
     const int vector = asserted;
@@ -58,6 +58,7 @@ struct Recorder final : emulator::Platform {
   std::vector<PortAccess> reads, writes;
   std::vector<MmioWrite> mmio;
   int asserted = -1;
+  int patience = 100000;
 };
 
 class Guest {
@@ -95,7 +96,10 @@ class Guest {
     sregs.cr0 = bits_ == 16 ? 0x10 : bits_ == 32 ? 0x11 : 0x80000011;
     sregs.cr4 = bits_ == 64 ? 0x20 : 0;
     sregs.efer = bits_ == 64 ? 0x500 : 0;
+    sregs.cr2 = 0;
     sregs.cr3 = kTables;
+    processor->cpu().dr7 = 0x400;
+    emulator::updateBreakpoints(processor->cpu());
     if (bits_ == 64) {
       // Two large pages, each at its own address.
       put<uint64_t>(kTables, (kTables + 0x1000) | 7);

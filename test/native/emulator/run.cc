@@ -88,10 +88,10 @@ TEST("an NMI is taken whatever IF says, and not again before IRET") {
   RealGuest guest;
   guest.write(kHandler, "\x43\xf4\xcf");  // inc bx; hlt; iret
   guest.write(Guest::kCode, "\x90\x90\xf4");
-  guest.processor->attention(emulator::kNmi);
+  guest.processor->nmi();
   CHECK_EQUAL(number(guest.run()), number(Stop::halted));
   CHECK_EQUAL(guest.regs.rip, kHandler + 2u);
-  guest.processor->attention(emulator::kNmi);
+  guest.processor->nmi();
   CHECK_EQUAL(number(guest.run()), number(Stop::halted));  // IRET lets the second one in
   CHECK_EQUAL(guest.regs.rip, kHandler + 2u);
   CHECK_EQUAL(guest.regs.rbx, 2u);

@@ -23,7 +23,7 @@ main:
   attempt "cr4 without PAE in long mode", mov cr4, rcx
   mov ecx, 0xc0000101  ; GS.base
   xor eax, eax
-  mov edx, 0x8000
+  mov edx, 0x80000000
   attempt "gs base that is not canonical", wrmsr
   mov ecx, 0xc0000082  ; LSTAR
   attempt "lstar that is not canonical", wrmsr

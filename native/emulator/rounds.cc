@@ -1,0 +1,78 @@
+// Turns of processors.
+#include "emulator/rounds.h"
+
+#include <algorithm>
+
+namespace vtkit::emulator {
+
+bool Rounds::seated(const Member& member) const {
+  return std::any_of(seats_.begin(), seats_.end(),
+                     [&](const Seat& seat) { return seat.member == &member && !seat.ended; });
+}
+
+void Rounds::run(Member& member) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const auto behind = std::find_if(seats_.begin(), seats_.end(),
+                                   [&](const Seat& seat) { return seat.member->index() > member.index(); });
+  seats_.insert(behind, {&member, false});
+  woken_ = true;
+  changed_.notify_all();
+  while (seated(member)) {
+    if (driven_) {
+      changed_.wait(lock);
+      continue;
+    }
+    driven_ = true;
+    drive(lock, member);
+    driven_ = false;
+    changed_.notify_all();
+  }
+  seats_.erase(std::find_if(seats_.begin(), seats_.end(), [&](const Seat& seat) { return seat.member == &member; }));
+}
+
+void Rounds::drive(std::unique_lock<std::mutex>& lock, const Member& own) {
+  while (seated(own)) {
+    std::vector<Member*> members;
+    for (const Seat& seat : seats_) {
+      if (!seat.ended) members.push_back(seat.member);
+    }
+    woken_ = false;
+    lock.unlock();
+    const uint64_t end = now_ + (members.size() == 1 ? kAlone : kSlice);
+    uint64_t next = ~uint64_t{0};
+    std::vector<Member*> ended;
+    bool busy = false, alive = false;
+    for (Member* member : members) {
+      uint64_t until = ~uint64_t{0};
+      const Turn turn = member->turn(now_, end, until);
+      next = std::min(next, until);
+      busy = busy || turn == Turn::busy;
+      alive = alive || turn == Turn::idle;
+      if (turn == Turn::ended) ended.push_back(member);
+    }
+    const bool dead = !busy && !alive && ended.empty();
+    if (dead) {
+      for (Member* member : members) {
+        if (member->stopDead()) ended.push_back(member);
+      }
+    }
+    lock.lock();
+    for (Seat& seat : seats_) seat.ended = seat.ended || std::count(ended.begin(), ended.end(), seat.member) != 0;
+    if (!ended.empty()) changed_.notify_all();
+    now_ = end;
+    if (busy || !ended.empty()) continue;
+    if (next != ~uint64_t{0}) {
+      now_ = std::max(now_, next);
+    } else {
+      changed_.wait(lock, [this] { return woken_; });
+    }
+  }
+}
+
+void Rounds::wake() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  woken_ = true;
+  changed_.notify_all();
+}
+
+}  // namespace vtkit::emulator

@@ -1,0 +1,35 @@
+/** QEMU's firmware configuration device, as far as guests ask it about the machine (QEMU docs/specs/fw_cfg). */
+import type { AccessHandler } from './ranges.ts';
+
+export const fwCfgPorts = { from: 0x510, count: 2 } as const;
+
+/** What a guest can ask for: the number of the item, and its value in little-endian bytes. */
+const items = (machine: { memoryBytes: number; cpus: number }): readonly (readonly [number, Uint8Array])[] => [
+  [0x00, new TextEncoder().encode('QEMU')],
+  [0x01, bytesOf(1, 4)], // the interface above, without DMA
+  [0x03, bytesOf(machine.memoryBytes, 8)], // RAM in all
+  [0x05, bytesOf(machine.cpus, 2)],
+  [0x0f, bytesOf(machine.cpus, 2)], // processors at most
+  [0x11, bytesOf(Math.min(machine.memoryBytes, 2 ** 32), 8)], // RAM below 4 GiB
+];
+
+/** Port 0x510 chooses an item, port 0x511 gives its bytes one after the other, then zeros. */
+export function fwCfg(machine: { memoryBytes: number; cpus: number }): AccessHandler {
+  const values = new Map(items(machine));
+  let item: Uint8Array = new Uint8Array();
+  let next = 0;
+  return {
+    write: (port, size, value) => {
+      if (port !== fwCfgPorts.from || size !== 2) return;
+      item = values.get(Number(value)) ?? new Uint8Array();
+      next = 0;
+    },
+    read: (port) => (port === fwCfgPorts.from ? 0 : (item[next++] ?? 0)),
+  };
+}
+
+function bytesOf(value: number, count: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(value), true);
+  return bytes.subarray(0, count);
+}
