@@ -107,6 +107,14 @@ describe('what uses a device', () => {
     ]);
   });
 
+  it('is not followed for ever: what a made-up stack of volumes leads to is lost, and said to be', () => {
+    const many = Array.from({ length: 8192 }, (_, at) => ({ ...disk(`d${at}`, [`d${at + 1}`]), number: `1:${at}` }));
+    const mounts = many.map(({ name, number }) => ({ point: `/${name}`, number, type: 'ext4', source: name }));
+    const { lost } = usesOf({ ...idle, blockDevices: known('block', many), mounts: known('mountinfo', mounts) });
+    expect(lost.disks).toContain('/d8191');
+    expect(lost.disks).not.toContain('/d1');
+  });
+
   it('tells of a port of a bridge that carries no route: guests may live behind it', () => {
     const interfaces = known('net', [
       { name: 'br0', functions: [], lower: ['eth0'] },
