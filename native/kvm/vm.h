@@ -21,6 +21,7 @@ class Vm final : public machine::Engine {
   void removeMemory(const memory::Slot& slot) override;
   void takeDirtyLog(const memory::Slot& slot, uint64_t* bitmap) override;
   std::unique_ptr<vcpu::Processor> createProcessor(uint32_t index, vcpu::Cell& cell) override;
+  bool hasIrqLines() const override { return options_.kernelIrqchip; }
   void setIrqLine(uint32_t gsi, bool level) override;
   void connectIrqfd(uint32_t gsi, int eventfd, bool connect) override;
   void connectIoeventfd(const Ioeventfd& connection, bool connect) override;

@@ -26,7 +26,8 @@ class Engine {
   /** Where an I/O APIC of the board sends its interrupts, or null if processors here have no local APIC for it. */
   virtual bus::MessageSink* messages() { return nullptr; }
 
-  /** The engine's own interrupt controller, where the machine was created with it. */
+  /** Whether the machine was created with the engine's own interrupt controller. */
+  virtual bool hasIrqLines() const { return false; }
   virtual void setIrqLine(uint32_t gsi, bool level) = 0;
   virtual void connectIrqfd(uint32_t gsi, int eventfd, bool connect) = 0;
   struct Ioeventfd {

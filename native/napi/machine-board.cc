@@ -121,17 +121,19 @@ class Machine::Board::EngineLine final : public bus::Line {
   void set(bool level) override {
     if (level == level_) return;
     level_ = level;
-    try {
-      engine_.setIrqLine(number_, level);
-    } catch (const os::SystemError&) {
-      // The machine has no controller: the line ends in the air, as it does on a board without one.
-    }
+    engine_.setIrqLine(number_, level);
   }
 
  private:
   machine::Engine& engine_;
   const uint32_t number_;
   bool level_ = false;
+};
+
+/** A line that ends in the air, as on a board without an interrupt controller. */
+class Machine::Board::OpenLine final : public bus::Line {
+ public:
+  void set(bool) override {}
 };
 
 bool Machine::Board::addPc(machine::Machine& machine) {
@@ -159,10 +161,16 @@ bool Machine::Board::addUart(machine::Machine& machine, uint64_t from, uint32_t 
   std::shared_ptr<void> owner;
   if (lines != nullptr) {
     interrupt = &lines->line(line & 15);
-  } else {
+  } else if (machine.engine().hasIrqLines()) {
     auto engineLine = std::make_shared<EngineLine>(machine.engine(), line);
+    // A line that the controller lacks is an error here, and not later on a processor's thread.
+    machine.engine().setIrqLine(line, false);
     interrupt = engineLine.get();
     owner = engineLine;
+  } else {
+    auto openLine = std::make_shared<OpenLine>();
+    interrupt = openLine.get();
+    owner = openLine;
   }
   auto uart = std::make_shared<devices::Uart>(machine.outbox(), static_cast<uint32_t>(from), *interrupt);
   if (!machine.board().bus().map(bus::Space::ports, from, devices::Uart::kPorts, uart)) return false;
@@ -179,7 +187,7 @@ void Machine::addPc(Info info) {
 void Machine::addUart(Info info) {
   const uint64_t from = toUint64(info[0], "from");
   const uint32_t line = toUint32(info[1], "line");
-  requireMapped(info.Env(), devices_->addUart(open(), from, line), from);
+  requireMapped(info.Env(), guarded(info.Env(), [&] { return devices_->addUart(open(), from, line); }), from);
 }
 
 void Machine::receive(Info info) {

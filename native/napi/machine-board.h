@@ -14,6 +14,7 @@ namespace vtkit::napi {
 struct Machine::Board {
   /** A line of the kernel's controller, or of none. */
   class EngineLine;
+  class OpenLine;
 
   std::shared_ptr<devices::InterruptLines> lines;  // null: the engine has them
   std::map<uint64_t, std::shared_ptr<devices::Uart>> uarts;

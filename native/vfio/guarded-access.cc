@@ -58,21 +58,25 @@ bool guarded(Access access) {
 }  // namespace
 
 bool guardedRead(const volatile void* address, unsigned width, uint64_t* value) {
-  return guarded([=] {
+  // Volatile: what the access read is used only where it did not jump away.
+  volatile uint64_t read = 0;
+  const bool answered = guarded([&read, address, width] {
     switch (width) {
       case 1:
-        *value = *static_cast<const volatile uint8_t*>(address);
+        read = *static_cast<const volatile uint8_t*>(address);
         break;
       case 2:
-        *value = *static_cast<const volatile uint16_t*>(address);
+        read = *static_cast<const volatile uint16_t*>(address);
         break;
       case 4:
-        *value = *static_cast<const volatile uint32_t*>(address);
+        read = *static_cast<const volatile uint32_t*>(address);
         break;
       default:
-        *value = *static_cast<const volatile uint64_t*>(address);
+        read = *static_cast<const volatile uint64_t*>(address);
     }
   });
+  if (answered) *value = read;
+  return answered;
 }
 
 bool guardedWrite(volatile void* address, unsigned width, uint64_t value) {

@@ -1,5 +1,5 @@
 /** What VT-c can do here: SR-IOV and VMDq. */
-import type { Fact, HostFacts } from '../host/facts.ts';
+import { type Fact, type HostFacts, isForeign } from '../host/facts.ts';
 import type { PciFunction } from '../pci/functions.ts';
 import { sriovDrivers } from '../pci/sriov-drivers.ts';
 import { type VmdqLimit, vmdqLimit } from '../pci/vmdq-pools.ts';
@@ -25,7 +25,13 @@ function capability(facts: HostFacts): Verdict {
     facts.pci,
     (functions) => {
       const able = physical(functions);
-      if (able.length === 0) return ['no', `none of ${functions.length} PCI functions has SR-IOV`, remedy];
+      if (able.length === 0) {
+        const none = `none of ${functions.length} PCI functions has SR-IOV`;
+        // A dump without the host bridge shows a part of a machine.
+        return isForeign(facts) && !functions.some(({ address }) => address === '0000:00:00.0')
+          ? ['unknown', `${none}, and the file does not hold the whole machine`]
+          : ['no', none, remedy];
+      }
       return ['yes', able.map((pci) => `${pci.address} (${vfsOf(pci)?.total} VFs)`).join(', ')];
     },
     { show: ids, absent: noBus },
