@@ -30,7 +30,10 @@ class InterruptLines {
   IoApic* ioApic() { return ioApic_.get(); }
   unsigned count() const { return ioApic_ == nullptr ? kLegacy : IoApic::kLines; }
   /** By ISA number, or by pin above those; 2 is the cascade. */
-  EdgeLine& line(unsigned number) { return number < kLegacy ? shared_[number] : ioApic_->line(number); }
+  EdgeLine& line(unsigned number) {
+    if (number < kLegacy) return shared_[number];
+    return ioApic_->line(number);
+  }
 
  private:
   class Shared final : public EdgeLine {
