@@ -120,11 +120,12 @@ struct Cpu {
   bool trapBlocked;  // MOV SS: no debug trap after it
   bool stepTaken;    // the instruction delivered an interrupt of its own: TF is gone
   bool singleStep;
-  bool taskSwitched;  // the pending fault is the new task's: RIP is where it begins
-  bool taskTraps;     // the new task's T flag
-  bool stepNow;       // SYSRET: what it restores of TF traps behind it
-  bool lastGuarded;   // the last translation was allowed by AC (SMAP)
-  bool implicit;      // the access is to a system structure: SMAP looks at no AC
+  bool taskSwitched;     // the pending fault is the new task's: RIP is where it begins
+  bool taskTraps;        // the new task's T flag
+  bool stepNow;          // SYSRET: what it restores of TF traps behind it
+  bool lastGuarded;      // the last translation was allowed by AC (SMAP)
+  bool checksAlignment;  // CR0.AM and AC in ring 3: every access is looked at
+  bool implicit;         // the access is to a system structure: SMAP looks at no AC
   Fault fault;
   uint64_t timeBase;  // what the time stamp counter has beside the instructions: time spent halted
   // Retired, with those of the running block counted when it is entered; a block that would pass the deadline is not

@@ -276,6 +276,12 @@ Emulator::Stop Emulator::run(uint64_t turnEnd) {
       flushTlb(cpu);
     }
 
+    const bool aligns = cpu.cpl == 3 && (cpu.rflags & kAc) != 0 && (cpu.cr0 & kCr0Am) != 0;
+    if (aligns != cpu.checksAlignment) {
+      cpu.checksAlignment = aligns;
+      flushTlb(cpu);
+    }
+
     const bool traps = (cpu.rflags & kTf) != 0;
     // One instruction, too, where RF covers just the next, and where a block might pass what has to be exact.
     const bool single = traps || cpu.shadow || cpu.singleStep || cpu.watchesCode || cpu.watchesData ||

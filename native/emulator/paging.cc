@@ -255,7 +255,9 @@ void fill(Cpu& cpu, uint64_t linear, uint64_t physical, Access access, bool user
   const memory::Slot* slot = cpu.memory->find(physical);
   if (slot == nullptr || (cpu.watchesData && access != Access::execute)) return;
   // Where SMAP looks at AC, each access has to be looked at; and no entry hides the APIC's registers.
-  if (cpu.lastGuarded || (physical & ~kPageMask) == cpu.apic->page()) return;
+  if (cpu.lastGuarded || (cpu.checksAlignment && access != Access::execute) ||
+      (physical & ~kPageMask) == cpu.apic->page())
+    return;
   TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
   const uint64_t tag = (linear & ~kPageMask) | (user ? 1 : 0);
   uint8_t* host = slot->host + ((physical & ~kPageMask) - slot->guestPhysical);
@@ -273,6 +275,11 @@ void fill(Cpu& cpu, uint64_t linear, uint64_t physical, Access access, bool user
   }
 }
 
+/** Operands that alignment checks know are as long as they have to be aligned (SDM Vol. 3A, table 6-7). */
+bool isMisaligned(uint64_t linear, unsigned bytes) {
+  return (bytes == 2 || bytes == 4 || bytes == 8) && (linear & (bytes - 1)) != 0;
+}
+
 /** Calls `part(physical, offset, bytes)` for the one or two pages of an access, after translating both. */
 template <typename Part>
 bool forPages(Cpu& cpu, uint64_t linear, unsigned bytes, Access access, bool user, Part part) {
@@ -283,6 +290,7 @@ bool forPages(Cpu& cpu, uint64_t linear, unsigned bytes, Access access, bool use
   uint64_t next = linear + first;
   if (!cpu.code64()) next = static_cast<uint32_t>(next);
   if (first < bytes && !translate(cpu, next, access, user, second)) return false;
+  if (cpu.checksAlignment && user && isMisaligned(linear, bytes)) return raise(cpu, kAcFault, 0);
   return part(physical, 0u, first) && (first == bytes || part(second, first, bytes - first));
 }
 

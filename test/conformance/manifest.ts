@@ -99,6 +99,9 @@ export const guests: readonly Guest[] = [
   in32('paging-2level', 'maps 4 KiB and 4 MiB pages with two-level tables', { softwareKvm: 'paging needs long mode' }),
   in32('paging-pae', 'maps 4 KiB and 2 MiB pages with PAE tables', { softwareKvm: 'paging needs long mode' }),
   in64('paging-4level', 'maps 4 KiB and 2 MiB pages with four-level tables, up to the highest addresses'),
+  in64('paging-5level', 'maps pages above 48 bits with five-level tables, and runs code there', {
+    needs: ['long-mode', 'model'],
+  }),
   in32('page-faults-32', 'gets page faults with error code and address under two-level tables', {
     softwareKvm: 'paging needs long mode',
   }),
@@ -123,6 +126,10 @@ export const guests: readonly Guest[] = [
   in64('timer', 'takes timer interrupts through the 8259, masked and unmasked, and in the shadow of STI', {
     needs: ['long-mode', 'pic-and-pit'],
     softwareKvm: 'an interrupt window is seen at the next exit or after 1024 instructions, not behind STI',
+  }),
+  in64('alignment', 'is held to alignment in ring 3, where CR0.AM and AC ask for it', {
+    witness: 'manual',
+    softwareKvm: "CR0.AM of the guest is not the processor's",
   }),
   in64('single-step', 'traps after each instruction under TF', {
     softwareKvm: 'REP traps once in all, and MOV SS does not hold a trap back',
