@@ -4,7 +4,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, /** More of them than a test run has time for: MACHINES=2000 PROCESS_ENDS=100 npx vitest run --project host lifetime */
+const machines = Number(process.env.MACHINES ?? 1000);
+const rounds = Number(process.env.PROCESS_ENDS ?? 3);
+const patience = { timeout: Math.max(60_000, rounds * 5000, machines * 100) };
+
+describe, expect, it } from 'vitest';
+
 import { Machine } from '../../src/index.ts';
 import { firstOf, onEveryBackend, realMode } from '../support/backends.ts';
 import { requireOrSkip } from '../support/require.ts';
@@ -17,7 +23,7 @@ const threads = (): number => readdirSync('/proc/self/task').length;
 const mappings = (): number => readFileSync('/proc/self/maps', 'utf8').split('\n').length;
 
 onEveryBackend('machines that come and go', (backend) => {
-  it('leave no descriptor, thread or mapping behind', async () => {
+  it('leave no descriptor, thread or mapping behind', patience, async () => {
     const once = async (): Promise<void> => {
       const machine = await realMode(backend, [0xe6, 0x10, 0xf4]);
       await firstOf(machine).run();
@@ -27,7 +33,7 @@ onEveryBackend('machines that come and go', (backend) => {
     for (let i = 0; i < 50; i++) await once();
     collect();
     const before = { files: openFiles(), threads: threads() };
-    for (let i = 0; i < 1000; i++) await once();
+    for (let i = 0; i < machines; i++) await once();
     collect();
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(openFiles()).toBeLessThanOrEqual(before.files + 2);
@@ -118,9 +124,9 @@ describe.each(['kvm', 'emulated'] as const)('a process that ends (%s)', (backend
        else { const { parentPort } = await import('node:worker_threads'); const m = await make(jump); parentPort.postMessage(1); for (;;) m.vcpus[0].runSync(() => {}, { maxMs: 10_000 }); }`,
       7,
     ],
-  ] as const)('ends %s', ([, body, expected], context) => {
+  ] as const)('ends %s', patience, ([, body, expected], context) => {
     if (backend === 'kvm') requireOrSkip(context, 'kvm');
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < rounds; round++) {
       const { status, signal, output } = script(body);
       expect({ status, signal }, output).toEqual({ status: expected, signal: null });
     }
