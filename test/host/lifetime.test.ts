@@ -4,16 +4,15 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, /** More of them than a test run has time for: MACHINES=2000 PROCESS_ENDS=100 npx vitest run --project host lifetime */
-const machines = Number(process.env.MACHINES ?? 1000);
-const rounds = Number(process.env.PROCESS_ENDS ?? 3);
-const patience = { timeout: Math.max(60_000, rounds * 5000, machines * 100) };
-
-describe, expect, it } from 'vitest';
-
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Machine } from '../../src/index.ts';
 import { firstOf, onEveryBackend, realMode } from '../support/backends.ts';
 import { requireOrSkip } from '../support/require.ts';
+
+/** More of them than a test run has time for: MACHINES=2000 PROCESS_ENDS=100 npx vitest run --project host lifetime */
+const machines = Number(process.env.MACHINES ?? 1000);
+const rounds = Number(process.env.PROCESS_ENDS ?? 3);
+const patience = { timeout: Math.max(60_000, rounds * 5000, machines * 100) };
 
 const library = fileURLToPath(new URL('../../dist/index.js', import.meta.url));
 const jump = [0xeb, 0xfe];
