@@ -31,7 +31,7 @@ export function debianKernel() {
   const release = basename(archive).replace(/^linux-image-|_.*$/g, '');
   const kernel = join(cache, `vmlinuz-${release}`);
   // What the initial file system is made of is its name: whoever changes a part gets another file.
-  const parts = [readFileSync(init), readFileSync(busybox), JSON.stringify(allModules), archive];
+  const parts = [readFileSync(init), readFileSync(busybox), JSON.stringify(allModules), release];
   const hash = parts
     .reduce((sum, part) => sum.update(part), createHash('sha256'))
     .digest('hex')
@@ -52,8 +52,9 @@ function forgetUnused() {
 }
 
 function cachedPackage() {
-  const name = readdirSync(cache).findLast((file) => /^linux-image-.*\.deb$/.test(file));
-  return name && join(cache, name);
+  const names = readdirSync(cache).filter((file) => /^linux-image-.*\.deb$/.test(file));
+  const newest = names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
+  return newest && join(cache, newest);
 }
 
 /** apt-get compares the file with the signed index of the distribution. */

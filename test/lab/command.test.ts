@@ -80,7 +80,8 @@ describe('a command in the QEMU lab', () => {
   });
 
   it.each([
-    [['qemu', 'true'], 'give a command behind --'],
+    [['qemu', 'true'], "there is no lab 'qemu true'"],
+    [['qemu', '--'], 'give a command behind --'],
     [['qemu', '--variant', 'none', '--', 'true'], "there is no variant 'none'"],
     [['qemu', '--timeout', 'soon', '--', 'true'], '--timeout takes seconds'],
     [['shell', 'qemu'], 'a shell needs a terminal'],

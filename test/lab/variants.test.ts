@@ -117,13 +117,14 @@ describe.for(expectations)('vtkit probe in the variant $variant', ({ variant, is
     expect(Object.fromEntries(found)).toEqual(states);
   });
 
-  it.runIf(remedies)('says what to do', () => {
-    const found = document.findings.filter(({ id }) => id in (remedies ?? {}));
-    for (const { id, remedy } of found) expect(remedy, id).toContain(remedies?.[id]);
-    expect(found.length).toBe(Object.keys(remedies ?? {}).length);
-  });
+  for (const [id, part] of Object.entries(remedies ?? {})) {
+    it(`says what to do about ${id}`, () => {
+      expect(document.findings.find((finding) => finding.id === id)?.remedy).toContain(part);
+    });
+  }
 
-  it.runIf(variant === 'shared-group')('shows that group', () => {
+  if (variant !== 'shared-group') return;
+  it('shows that group', () => {
     const shared = document.iommu.groups?.filter(({ devices }) => devices.includes('0000:05:01.0'));
     expect(shared).toMatchObject([{ devices: ['0000:04:00.0', '0000:05:01.0', '0000:05:02.0'] }]);
   });

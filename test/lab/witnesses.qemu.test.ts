@@ -11,7 +11,8 @@ import { areas } from '../../src/probe/index.ts';
 const facts = decodeHost(readLiveHost());
 const document = documentOf(facts, areas);
 
-const said = (program: string, ...args: string[]): string => execFileSync(program, args, { encoding: 'utf8' });
+const said = (program: string, ...args: string[]): string =>
+  execFileSync(program, args, { encoding: 'utf8', stdio: 'pipe' });
 
 describe('CPUID of each processor', () => {
   const dump = said('cpuid', '-r')
