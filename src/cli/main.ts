@@ -11,19 +11,19 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 /** Subcommands, loaded when they are asked for: `vtkit probe` must not pay for `vtkit run`. */
 const commands = {
   probe: async () => (await import('./probe.ts')).probeCommand(),
+  report: async () => (await import('./html-report.ts')).reportCommand(),
+  capture: async () => (await import('./capture.ts')).captureCommand(),
+  explain: async () => (await import('./explain.ts')).explainCommand(),
   baseline: async () => (await import('./baseline.ts')).baselineCommand(),
   compare: async () => (await import('./compare.ts')).compareCommand(),
-  capture: async () => (await import('./capture.ts')).captureCommand(),
   vfio: async () => (await import('./vfio.ts')).vfioCommand(),
-  report: async () => (await import('./html-report.ts')).reportCommand(),
-  explain: async () => (await import('./explain.ts')).explainCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
 } as const;
 
 async function main(argv: readonly string[]): Promise<void> {
   const program = new Command('vtkit')
     .description(
-      'Intel VT for Node: check VT-x, VT-d and VT-c on this host, and run guests on KVM or on an emulated processor.',
+      'Intel VT for Node: check VT-x, VT-d and VT-c, give devices to guests, and run guests on KVM or an emulated processor.',
     )
     .version(version, '-V, --version')
     .showHelpAfterError('(vtkit --help shows what there is)')
@@ -33,7 +33,8 @@ async function main(argv: readonly string[]): Promise<void> {
 Examples:
   vtkit probe                     what this host's VT-x, VT-d, VT-c and KVM can do, and what to do about the rest
   vtkit run kernel.elf            run a guest, its first serial port on this terminal
-  vtkit run --backend emulated --trace exits.jsonl boot.img
+  vtkit vfio bind 0000:02:00.0 --dry-run
+  vtkit explain exit 48
 
 Set DEBUG=vtkit for stack traces, NO_COLOR=1 for plain text.`,
     );
