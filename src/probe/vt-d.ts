@@ -1,6 +1,6 @@
 /** What VT-d can do here: what chipset and firmware offer, what the kernel uses, what VFIO can take. */
 import type { Dmar } from '../acpi/dmar.ts';
-import type { HostFacts, IommuGroup } from '../host/facts.ts';
+import { type HostFacts, type IommuGroup, isForeign } from '../host/facts.ts';
 import { all, any, type Check, concluded, evidence, from, type Verdict, verdict } from './check.ts';
 import { isVirtual } from './vmx.ts';
 
@@ -195,6 +195,12 @@ const dmarFlag =
     });
   };
 
+/** What a file can tell at most: that firmware keeps VT-d from use. */
+function offered(said: Verdict): Verdict {
+  const why = 'firmware offers VT-d; a file does not tell whether a kernel uses it';
+  return said.state === 'yes' ? { ...said, state: 'unknown', why } : said;
+}
+
 export const vtD: readonly Check[] = [
   {
     id: 'vt-d.chipset',
@@ -275,6 +281,7 @@ export const vtD: readonly Check[] = [
     area: 'vt-d',
     title: 'usable now',
     rule: (facts) => {
+      if (isForeign(facts)) return offered(table(facts));
       const remaps = remapping(facts);
       return remaps.state === 'no'
         ? { ...remaps, remedy: table(facts).remedy ?? kernelRemedy(facts) ?? remaps.remedy ?? null }

@@ -136,6 +136,7 @@ describe('a dump of ACPI tables', () => {
   it('without a DMAR table is a no of the firmware', () => {
     const document = probe({ from: fileOf('acpi.txt', acpidumpText('APIC', Buffer.alloc(64))) });
     expect(stateOf(document, 'vt-d.firmware')).toBe('no');
+    expect(stateOf(document, 'vt-d.usable')).toBe('no');
   });
 
   it('with a fault tells it and its place', () => {
