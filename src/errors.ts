@@ -106,8 +106,15 @@ export class GuestError extends Error {
   readonly code = 'ERR_VTKIT_GUEST';
   /** General registers at the crash. */
   readonly registers: Readonly<Record<string, bigint>>;
-  /** Where: linear address and the bytes there, as far as they could be read. */
-  readonly place: { readonly rip: bigint; readonly linear: bigint; readonly bytes: Uint8Array } | undefined;
+  /** Where: linear address, the bytes there as far as they could be read, and what they say in Intel syntax. */
+  readonly place:
+    | {
+        readonly rip: bigint;
+        readonly linear: bigint;
+        readonly bytes: Uint8Array;
+        readonly instruction: string | undefined;
+      }
+    | undefined;
   constructor(
     message: string,
     options: ErrorOptions & { registers: Readonly<Record<string, bigint>>; place?: GuestError['place'] },

@@ -121,7 +121,12 @@ class Machine::Board::EngineLine final : public bus::Line {
   void set(bool level) override {
     if (level == level_) return;
     level_ = level;
-    engine_.setIrqLine(number_, level);
+    try {
+      engine_.setIrqLine(number_, level);
+    } catch (const os::SystemError&) {
+      // Not through the device, which would keep its lock. KVM refuses a line of its own controller only when it has
+      // given the machine up (EIO), and the next KVM_RUN says so.
+    }
   }
 
  private:

@@ -100,7 +100,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     process.exitCode =
       ended === 'timeout' ? runExit.timedOut : ended === 'interrupt' ? exitCode.interrupted : codeOf(outcome);
     if (outcome.kind === 'crashed') {
-      const error = guestError(machine, outcome.exit, outcome.cpu);
+      const error = await guestError(machine, outcome.exit, outcome.cpu);
       report(error);
       process.stderr.write(`${registerText(error)}\n`);
     }

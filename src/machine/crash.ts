@@ -1,24 +1,37 @@
-/** What is said of a guest that crashed: why, its registers, and the place with its bytes. */
+/** What is said of a guest that crashed: why, its registers, and the place with its instruction and bytes. */
 import { GuestError } from '../errors.ts';
+import { type CodeBits, disassemble } from './disassemble.ts';
 import type { Exit } from './exits.ts';
 import type { Machine } from './machine.ts';
+import { eferLma, type SystemRegisters } from './sregs.ts';
 import { translate } from './translate.ts';
 
 const hex = (value: bigint | number, digits = 1): string => `0x${value.toString(16).padStart(digits, '0')}`;
 const shownBytes = 15; // the longest instruction
 
-export function guestError(machine: Machine, exit: Exit, cpu = 0): GuestError {
+export async function guestError(machine: Machine, exit: Exit, cpu = 0): Promise<GuestError> {
   const vcpu = machine.vcpus[cpu];
   if (vcpu === undefined) throw new RangeError(`the machine has no vCPU ${cpu}`);
   const registers = vcpu.regs.toObject();
   const sregs = vcpu.getSregs();
   const { rip } = registers;
-  const linear = sregs.cs.l ? rip : BigInt.asUintN(32, sregs.cs.base + rip);
+  const bits = codeBits(sregs);
+  const linear = bits === 64 ? rip : BigInt.asUintN(32, sregs.cs.base + rip);
   const physical = translate(machine.memory, sregs, linear);
   const bytes = exit.kind === 'unknown-instruction' ? exit.bytes : readable(machine, physical);
+  const instruction = await disassemble(bytes, rip, bits);
   const dump = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
-  const where = `at ${hex(sregs.cs.selector, 4)}:${hex(rip)} (linear ${hex(linear)})${dump ? `, bytes ${dump}` : ', which no memory backs'}`;
-  return new GuestError(`the guest crashed: ${reason(exit)} ${where}`, { registers, place: { rip, linear, bytes } });
+  const what = dump
+    ? `${instruction === undefined ? '' : `, instruction '${instruction}'`}, bytes ${dump}`
+    : ', which no memory backs';
+  const where = `at ${hex(sregs.cs.selector, 4)}:${hex(rip)} (linear ${hex(linear)})${what}`;
+  const place = { rip, linear, bytes, instruction };
+  return new GuestError(`the guest crashed: ${reason(exit)} ${where}`, { registers, place });
+}
+
+function codeBits({ efer, cs }: SystemRegisters): CodeBits {
+  if ((efer & eferLma) !== 0n && cs.l !== 0) return 64;
+  return cs.db !== 0 ? 32 : 16;
 }
 
 /** The registers in the order that people know, four a line. */

@@ -1,6 +1,9 @@
 /** System registers: segments, descriptor tables, control registers (kvm_sregs; SDM Vol. 3A, chapter 2). */
 import { struct } from './struct.ts';
 
+/** IA32_EFER.LMA: the processor is in IA-32e mode (SDM Vol. 3A, 2.2.1). */
+export const eferLma = 1n << 10n;
+
 const segment = struct({
   base: 'u64',
   limit: 'u32',

@@ -1,11 +1,10 @@
 /** Walks a guest's page tables from outside, for messages and debuggers (SDM Vol. 3A, chapter 4). Sets no A or D bit. */
 import type { GuestMemory } from './memory.ts';
-import type { SystemRegisters } from './sregs.ts';
+import { eferLma, type SystemRegisters } from './sregs.ts';
 
 const cr0Paging = 1n << 31n;
 const cr4Pae = 1n << 5n;
 const cr4La57 = 1n << 12n;
-const eferLma = 1n << 10n;
 const present = 1n;
 const largePage = 1n << 7n;
 const addressMask = 0x000f_ffff_ffff_f000n;

@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { run } from '../support/process.ts';
 import { type Guest, imageOf } from './manifest.ts';
-import { run } from './process.ts';
 
 const program = 'qemu-system-x86_64';
 const machine = [

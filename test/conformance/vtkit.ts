@@ -1,7 +1,7 @@
 /** One guest on one of our backends, through the built command line. */
 import { fileURLToPath } from 'node:url';
+import { run } from '../support/process.ts';
 import { type Guest, imageOf } from './manifest.ts';
-import { run } from './process.ts';
 
 const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 

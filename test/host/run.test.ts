@@ -70,7 +70,9 @@ describe.each(['kvm', 'emulated'] as const)('vtkit run --backend %s', (backend) 
     );
     const { stderr, status } = run(context, [path]);
     expect(status).toBe(64);
-    expect(stderr).toMatch(/error: the guest crashed: triple fault at 0x[0-9a-f]{4}:0x7c0d .*bytes 0f 0b/);
+    expect(stderr).toMatch(
+      /error: the guest crashed: triple fault at 0x[0-9a-f]{4}:0x7c0d .*instruction 'ud2', bytes 0f 0b/,
+    );
     expect(stderr).toMatch(/rip 0000000000007c0d/);
   });
 
