@@ -11,7 +11,7 @@ const descriptor = (index) => 3 + index;
 
 function argumentsOf(variant, { kernel, initrd }, forInit = []) {
   const options = [
-    ...['loglevel=4', 'panic=-1', 'mitigations=off', 'nokaslr', 'console=ttyS0'],
+    ...['loglevel=4', 'panic=-1', 'mitigations=off', 'no_timer_check', 'nokaslr', 'console=ttyS0'],
     `vtkit.transport=${transport.join(',')}`,
     `vtkit.modules=${variant.modules.join(',')}`,
     ...forInit,

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { runInProcess } from '../conformance/in-process.ts';
 import { expectedOf, guests, imageOf, needsEmulated } from '../conformance/manifest.ts';
+import { firstDifference } from '../conformance/software-kvm.ts';
 
 /** The lab's processor is QEMU's translator, which leaves out what guests with the witness `manual` check. */
 const held = guests.filter((guest) => guest.witness === 'qemu' && !needsEmulated(guest));
@@ -16,10 +17,17 @@ const differing: Readonly<Record<string, string>> = {
   'self-modifying': 'keeps a word of CPUID, which names another vendor',
 };
 
+/** Guests that print something else, and all that it is: KVM's own switch of tasks leaves CR0.TS as 0 there. */
+const otherwise: Readonly<Record<string, string>> = { tasks: "got 'ts 0' where 'ts 1' is right" };
+
 describe('on KVM with SVM a guest', () => {
   it.for(held)('$title ($name)', async (guest, context) => {
     if (!existsSync(imageOf(guest))) context.skip('nasm is not installed, so there are no guests to run');
     const kvm = await runInProcess(guest, 'kvm');
+    if (guest.name in otherwise) {
+      expect(firstDifference(kvm.serial, expectedOf(guest))).toBe(otherwise[guest.name]);
+      context.skip(otherwise[guest.name]);
+    }
     expect(kvm.serial).toBe(expectedOf(guest));
     expect(kvm.outcome).toEqual({ kind: 'debug-exit', value: 0 });
     // Where an interrupt arrives is a matter of time.
