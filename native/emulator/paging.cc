@@ -165,7 +165,15 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
 }
 
 void flushTlb(Cpu& cpu) {
-  for (TlbEntry& entry : cpu.tlb) entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
+  const auto clear = [](TlbEntry& entry) {
+    entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
+  };
+  if (cpu.filledCount <= Cpu::kFilledKnown) {
+    for (unsigned i = 0; i < cpu.filledCount; i++) clear(cpu.tlb[cpu.filled[i]]);
+  } else {
+    for (TlbEntry& entry : cpu.tlb) clear(entry);
+  }
+  cpu.filledCount = 0;
   cpu.largeFrom = ~uint64_t{0};
   cpu.largeTo = 0;
   newEpoch(cpu);
@@ -262,6 +270,10 @@ void fill(Cpu& cpu, uint64_t linear, uint64_t physical, Access access, bool user
   const uint64_t tag = (linear & ~kPageMask) | (user ? 1 : 0);
   uint8_t* host = slot->host + ((physical & ~kPageMask) - slot->guestPhysical);
   if (entry.readTag != tag || entry.host != host) {
+    if (cpu.filledCount < Cpu::kFilledKnown) {
+      cpu.filled[cpu.filledCount] = static_cast<uint16_t>(&entry - cpu.tlb);
+    }
+    if (cpu.filledCount <= Cpu::kFilledKnown) cpu.filledCount++;
     entry.readTag = tag;
     entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
     entry.host = host;
