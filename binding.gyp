@@ -23,6 +23,7 @@
         "native/devices/pit.cc",
         "native/devices/uart.cc",
         "native/emulator/apic.cc",
+        "native/emulator/apic-registers.cc",
         "native/emulator/blocks.cc",
         "native/emulator/breakpoints.cc",
         "native/emulator/control.cc",
@@ -44,6 +45,7 @@
         "native/emulator/segments.cc",
         "native/emulator/state.cc",
         "native/emulator/task.cc",
+        "native/emulator/tlb.cc",
         "native/emulator/transfer.cc",
         "native/memory/guest-memory.cc"
       ]

@@ -62,10 +62,10 @@ class LocalApic {
   uint8_t cr8() const { return static_cast<uint8_t>(tpr_ >> 4); }
   void setCr8(uint8_t value) { setTpr(static_cast<uint32_t>(value) << 4); }
 
-  uint64_t tscDeadline() const { return deadlineMode() ? tscDeadline_ : 0; }
+  uint64_t tscDeadline();
   void setTscDeadline(uint64_t value);
-  /** The tick at which the timer wants expire() to be called, or kNever. */
-  uint64_t nextEvent() const { return event_; }
+  /** The tick at which the timer wants expire() to be called, or kNever: one that is masked wants nothing. */
+  uint64_t nextEvent() const { return timerMasked() ? kNever : event_; }
   void expire();
   /** Software moved the time stamp counter. */
   void tscMoved();
@@ -89,8 +89,10 @@ class LocalApic {
   bool softwareEnabled() const { return (svr_ & 0x100) != 0; }
   bool deadlineMode() const { return (lvt_[timer] >> 17 & 3) == 2; }
   bool periodic() const { return (lvt_[timer] >> 17 & 3) == 1; }
+  bool timerMasked() const { return (lvt_[timer] >> 16 & 1) != 0; }
   unsigned divider() const;
-  uint32_t currentCount() const;
+  uint32_t currentCount();
+  void settle();
   uint32_t logicalId() const;
   int highest(const std::atomic<uint32_t>* bits) const;
   uint8_t processorPriority() const;

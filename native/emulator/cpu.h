@@ -149,8 +149,11 @@ struct Cpu {
   uint32_t pkru;
   vcpu::Fpu fpu;
 
-  static constexpr unsigned kTlbEntries = 1024, kJumps = 1024;
+  static constexpr unsigned kTlbEntries = 1024, kJumps = 1024, kFilledKnown = 64;
   TlbEntry tlb[kTlbEntries];
+  // Which entries were filled since the last flush, if no more than these: a flush clears just them.
+  uint16_t filled[kFilledKnown];
+  unsigned filledCount;
   uint64_t largeFrom, largeTo;  // linear addresses among which large pages were found since the TLB was flushed
   Jump jumps[kJumps];           // where RET and indirect jumps went
 

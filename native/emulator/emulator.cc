@@ -29,6 +29,7 @@ Emulator::Emulator(memory::GuestMemory& memory, Platform& platform, uint32_t id,
   cpu_->all = all_;
   cpu_->cpuid = &cpuid_;
   all_->push_back(cpu_.get());
+  cpu_->filledCount = Cpu::kFilledKnown + 1;  // the first flush clears every entry
   resetMsrs(*cpu_);
   reset();
 }

@@ -52,6 +52,7 @@ void Engine::connectIoeventfd(const Ioeventfd&, bool) { throw os::SystemError(EO
 Processor::Processor(Engine& engine, uint32_t index, vcpu::Cell& cell)
     : engine_(engine), index_(index), cell_(cell), emulator_(engine.memory_, *this, index, &engine.cpus_) {
   engine_.processors_.push_back(this);
+  engine_.rounds_.expect();
   // Firmware starts the first one; without an interrupt controller, whoever made the machine starts them all.
   if (index_ != 0 && engine_.board_.interrupts() != nullptr) emulator_.waitForStartup();
   loadRegs();

@@ -2,6 +2,7 @@
 #include "emulator/rounds.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace vtkit::emulator {
 
@@ -31,6 +32,9 @@ void Rounds::run(Member& member) {
 }
 
 void Rounds::drive(std::unique_lock<std::mutex>& lock, const Member& own) {
+  constexpr auto kGathering = std::chrono::milliseconds(50);  // whoever runs only some of them pays this once
+  if (!gathered_) changed_.wait_for(lock, kGathering, [this] { return seats_.size() >= expected_; });
+  gathered_ = true;
   while (seated(own)) {
     std::vector<Member*> members;
     for (const Seat& seat : seats_) {

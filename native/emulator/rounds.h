@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -37,6 +38,8 @@ class Rounds {
   /** Ticks of a turn: short where processors wait for each other. */
   static constexpr uint64_t kSlice = 1000, kAlone = 1000000;
 
+  /** One more member will come. The first round waits a moment for all, so that they begin together each time. */
+  void expect() { expected_++; }
   /** Takes part until a turn ends it. */
   void run(Member& member);
   /** Something changed outside. Any thread. */
@@ -54,7 +57,8 @@ class Rounds {
   std::condition_variable changed_;
   std::vector<Seat> seats_;  // by index
   uint64_t now_ = 0;
-  bool driven_ = false, woken_ = false;
+  size_t expected_ = 0;
+  bool gathered_ = false, driven_ = false, woken_ = false;
 };
 
 }  // namespace vtkit::emulator

@@ -333,17 +333,16 @@ bool returnToV86(Cpu& cpu, Frame& frame, uint64_t rip, uint16_t cs, uint64_t efl
 bool interruptReturn(Cpu& cpu, unsigned operandBytes) {
   Frame frame(cpu);
   if (cpu.v86() && cpu.iopl() < 3) return gp(cpu);
+  cpu.nmiMasked = false;  // even if it faults (SDM Vol. 3A, 6.7.1)
   uint64_t rip, cs, newFlags;
   if (cpu.protectedMode() && !cpu.v86() && (cpu.rflags & kNt) != 0) {
     if (cpu.longMode()) return gp(cpu);
     uint16_t link;
     if (!loadSystem<uint16_t>(cpu, cpu.seg[TR].base, link)) return false;
-    cpu.nmiMasked = false;
     return switchTask(cpu, link, TaskSource::iret);
   }
   if (!frame.pop(rip, operandBytes) || !frame.pop(cs, operandBytes) || !frame.pop(newFlags, operandBytes)) return false;
   const auto selector = static_cast<uint16_t>(cs);
-  cpu.nmiMasked = false;
   if (realMode(cpu)) {
     if (rip > cpu.seg[CS].limit) return gp(cpu);
     const bool v86 = cpu.v86();

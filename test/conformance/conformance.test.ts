@@ -39,6 +39,18 @@ describe('on the emulated backend a guest', () => {
   }
 });
 
+describe('on the emulated backend several processors', () => {
+  it('do the same in every run', async () => {
+    const guest = guests.find(({ cpus }) => cpus > 1) as (typeof guests)[number];
+    const counts = [];
+    for (let i = 0; i < 3; i++) {
+      const { log } = await runOnVtkit(guest, 'emulated');
+      counts.push(JSON.parse(log.trim().split('\n').at(-1) ?? '').instructions);
+    }
+    expect(new Set(counts).size, counts.join(' ')).toBe(1);
+  });
+});
+
 describe('on the KVM backend a guest', () => {
   for (const guest of guests) {
     it(`${guest.title} (${guest.name})`, async (context) => {

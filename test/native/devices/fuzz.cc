@@ -1,4 +1,5 @@
 // Whatever a guest does to the devices' registers, they stay within themselves. Of use under sanitizers.
+#include "devices/io-apic.h"
 #include "devices/pic.h"
 #include "devices/pit.h"
 #include "devices/uart.h"
@@ -49,6 +50,20 @@ TEST("the interrupt controllers stand a million random accesses and answer INTA 
     strange += vector < 0 || vector > 0xff;
   }
   CHECK_EQUAL(strange, 0);
+}
+
+TEST("the I/O APIC stands a million random accesses while its lines change") {
+  struct Sink final : bus::MessageSink {
+    bool deliver(const bus::InterruptMessage&) override { return true; }
+  };
+  std::mt19937_64 random(5);
+  Sink sink;
+  devices::IoApic ioApic(sink);
+  for (int i = 0; i < kAccesses; i++) {
+    accessAnyhow(random, ioApic, 0x20);
+    ioApic.line(static_cast<unsigned>(random() % devices::IoApic::kLines)).set((random() & 1) != 0);
+    if (i % 8 == 0) ioApic.endOfInterrupt(static_cast<uint8_t>(random()));
+  }
 }
 
 TEST("the timer stands a million random accesses at random moments") {

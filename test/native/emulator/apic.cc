@@ -1,6 +1,7 @@
 // The local APIC by itself: modes, x2APIC registers, errors and the timer (SDM Vol. 3A, chapter 11).
 #include "emulator/apic.h"
 
+#include <random>
 #include <vector>
 
 #include "test/native/check.h"
@@ -237,4 +238,41 @@ TEST("a counter that software moves brings the deadline along") {
   f.host.offset = 1500;
   f.apic.tscMoved();
   CHECK_EQUAL(f.apic.nextEvent(), 1500u);
+}
+
+TEST("a masked timer asks for nothing, and goes on all the same") {
+  Fixture f;
+  f.apic.write(0x320, 0x30031);
+  f.apic.write(0x3e0, 0xb);
+  f.apic.write(0x380, 100);
+  CHECK_EQUAL(f.apic.nextEvent(), LocalApic::kNever);
+  f.host.now = 1000 + 330;
+  CHECK_EQUAL(f.apic.read(0x390), 70u);
+  f.apic.write(0x320, 0x20031);
+  CHECK_EQUAL(f.apic.nextEvent(), 1400u);
+  f.apic.write(0x320, 0x10031);
+  f.host.now = 2000;
+  f.apic.write(0x320, 0x31);
+  CHECK_EQUAL(f.apic.nextEvent(), LocalApic::kNever);  // it was one-shot when it ended
+}
+
+TEST("the registers stand a million random accesses, and the timer never stands still") {
+  std::mt19937_64 random(4);
+  Fixture f;
+  for (int i = 0; i < 1000000; i++) {
+    const uint64_t bits = random();
+    const auto offset = static_cast<uint32_t>(bits & 0xff0);
+    if ((bits & 1) != 0) {
+      f.apic.write(offset, static_cast<uint32_t>(random()));
+    } else {
+      f.apic.read(offset);
+    }
+    if (f.apic.nextEvent() <= f.host.now) f.apic.expire();
+    if (!CHECK_EQUAL(f.apic.nextEvent() > f.host.now, true)) return;
+    f.host.now += random() % 1000;
+    f.accept(static_cast<uint8_t>(random()), (bits & 2) != 0);
+    if (f.apic.pending() >= 0) f.apic.acknowledge(f.apic.pending());
+    f.host.sent.clear();
+    f.host.ended.clear();
+  }
 }

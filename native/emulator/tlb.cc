@@ -1,0 +1,218 @@
+// The TLB, and the ways to memory behind it: the local APIC's page, MMIO, code pages, page crossings.
+#include <algorithm>
+
+#include "emulator/blocks.h"
+#include "emulator/breakpoints.h"
+#include "emulator/mmu.h"
+
+namespace vtkit::emulator {
+
+namespace {
+constexpr uint64_t kPageMask = 0xfff;
+}
+
+void flushTlb(Cpu& cpu) {
+  const auto clear = [](TlbEntry& entry) {
+    entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
+  };
+  if (cpu.filledCount <= Cpu::kFilledKnown) {
+    for (unsigned i = 0; i < cpu.filledCount; i++) clear(cpu.tlb[cpu.filled[i]]);
+  } else {
+    for (TlbEntry& entry : cpu.tlb) clear(entry);
+  }
+  cpu.filledCount = 0;
+  cpu.largeFrom = ~uint64_t{0};
+  cpu.largeTo = 0;
+  newEpoch(cpu);
+}
+
+void flushTlbPage(Cpu& cpu, uint64_t linear) {
+  // Of a large page, any number of entries may be there.
+  if (linear >= cpu.largeFrom && linear <= cpu.largeTo) return flushTlb(cpu);
+  TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
+  entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
+  newEpoch(cpu);
+}
+
+void flushTlbWrites(Cpu& cpu) {
+  for (TlbEntry& entry : cpu.tlb) entry.writeTag = kNoTag;
+}
+
+namespace {
+
+/** The registers of the local APIC: 32 bits at each multiple of 16 (SDM Vol. 3A, 11.4.1). */
+void readApic(Cpu& cpu, uint64_t physical, void* to, unsigned bytes) {
+  const auto offset = static_cast<uint32_t>(physical & kPageMask);
+  const uint64_t value = (offset & 15) < 4 ? cpu.apic->read(offset & ~15u) >> (8 * (offset & 3)) : 0;
+  std::memcpy(to, &value, bytes);
+}
+
+void writeApic(Cpu& cpu, uint64_t physical, const void* from, unsigned bytes) {
+  uint32_t value = 0;
+  if ((physical & 15) != 0 || bytes < 4) return;  // other accesses are not defined
+  std::memcpy(&value, from, 4);
+  cpu.apic->write(static_cast<uint32_t>(physical & kPageMask), value);
+  cpu.leaveBlock = true;  // what it sent may be for this processor
+}
+
+bool isApic(const Cpu& cpu, uint64_t physical) { return (physical & ~kPageMask) == cpu.apic->page(); }
+
+}  // namespace
+
+bool readPhysical(Cpu& cpu, uint64_t physical, void* to, unsigned bytes) {
+  if (isApic(cpu, physical)) {
+    readApic(cpu, physical, to, bytes);
+    return true;
+  }
+  const uint8_t* host = cpu.memory->at(physical, bytes);
+  if (host != nullptr) {
+    std::memcpy(to, host, bytes);
+    return true;
+  }
+  if (cpu.platform->mmioRead(physical, bytes, to)) {
+    if (cpu.attention.load(std::memory_order_relaxed) != 0) cpu.leaveBlock = true;
+    return true;
+  }
+  cpu.closing = true;
+  return false;
+}
+
+bool writePhysical(Cpu& cpu, uint64_t physical, const void* from, unsigned bytes) {
+  if (isApic(cpu, physical)) {
+    writeApic(cpu, physical, from, bytes);
+    return true;
+  }
+  const memory::Slot* slot = cpu.memory->find(physical);
+  if (slot != nullptr && !slot->readOnly) {
+    std::memcpy(slot->host + (physical - slot->guestPhysical), from, bytes);
+    memory::GuestMemory::markDirty(*slot, physical);
+    for (Cpu* holder : *cpu.all) holder->blocks->written(*holder, physical, bytes);
+    return true;
+  }
+  if (cpu.platform->mmioWrite(physical, bytes, from)) {
+    if (cpu.attention.load(std::memory_order_relaxed) != 0) cpu.leaveBlock = true;
+    return true;
+  }
+  cpu.closing = true;
+  return false;
+}
+
+namespace {
+
+/** Whether any processor has decoded code of a page. */
+bool codeLies(const Cpu& cpu, uint64_t physical) {
+  return std::any_of(cpu.all->begin(), cpu.all->end(),
+                     [&](const Cpu* other) { return other->blocks->holds(physical); });
+}
+
+/** Fills the TLB for one access; a page that is no plain memory gets no entry. */
+void fill(Cpu& cpu, uint64_t linear, uint64_t physical, Access access, bool user) {
+  const memory::Slot* slot = cpu.memory->find(physical);
+  if (slot == nullptr || (cpu.watchesData && access != Access::execute)) return;
+  // Where SMAP looks at AC, each access has to be looked at; and no entry hides the APIC's registers.
+  if (cpu.lastGuarded || (cpu.checksAlignment && access != Access::execute) ||
+      (physical & ~kPageMask) == cpu.apic->page())
+    return;
+  TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
+  const uint64_t tag = (linear & ~kPageMask) | (user ? 1 : 0);
+  uint8_t* host = slot->host + ((physical & ~kPageMask) - slot->guestPhysical);
+  if (entry.readTag != tag || entry.host != host) {
+    if (cpu.filledCount < Cpu::kFilledKnown) {
+      cpu.filled[cpu.filledCount] = static_cast<uint16_t>(&entry - cpu.tlb);
+    }
+    if (cpu.filledCount <= Cpu::kFilledKnown) cpu.filledCount++;
+    entry.readTag = tag;
+    entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
+    entry.host = host;
+    entry.physical = physical & ~kPageMask;
+  }
+  if (access == Access::execute) entry.executeTag = tag;
+  if (cpu.watchesData) entry.readTag = kNoTag;
+  // A write entry lets writes go unseen: not where somebody watches the page.
+  if (access == Access::write && !slot->readOnly) {
+    (slot->logDirty || codeLies(cpu, physical) ? entry.watchedTag : entry.writeTag) = tag;
+  }
+}
+
+/** Operands that alignment checks know are as long as they have to be aligned (SDM Vol. 3A, table 6-7). */
+bool isMisaligned(uint64_t linear, unsigned bytes) {
+  return (bytes == 2 || bytes == 4 || bytes == 8) && (linear & (bytes - 1)) != 0;
+}
+
+/** Calls `part(physical, offset, bytes)` for the one or two pages of an access, after translating both. */
+template <typename Part>
+bool forPages(Cpu& cpu, uint64_t linear, unsigned bytes, Access access, bool user, Part part) {
+  const unsigned first = static_cast<unsigned>(std::min<uint64_t>(bytes, 0x1000 - (linear & kPageMask)));
+  uint64_t physical, second = 0;
+  if (!translate(cpu, linear, access, user, physical)) return false;
+  if (first == bytes) fill(cpu, linear, physical, access, user);
+  uint64_t next = linear + first;
+  if (!cpu.code64()) next = static_cast<uint32_t>(next);
+  if (first < bytes && !translate(cpu, next, access, user, second)) return false;
+  if (cpu.checksAlignment && user && isMisaligned(linear, bytes)) return raise(cpu, kAcFault, 0);
+  return part(physical, 0u, first) && (first == bytes || part(second, first, bytes - first));
+}
+
+}  // namespace
+
+bool readSlow(Cpu& cpu, uint64_t linear, void* to, unsigned bytes, bool user) {
+  if (cpu.watchesData) watchData(cpu, linear, bytes, false);
+  return forPages(cpu, linear, bytes, Access::read, user, [&](uint64_t physical, unsigned offset, unsigned part) {
+    return readPhysical(cpu, physical, static_cast<uint8_t*>(to) + offset, part);
+  });
+}
+
+bool writeSlow(Cpu& cpu, uint64_t linear, const void* from, unsigned bytes, bool user) {
+  if (cpu.watchesData) watchData(cpu, linear, bytes, true);
+  const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
+  const uint64_t at = linear & kPageMask;
+  if (entry.watchedTag == ((linear & ~kPageMask) | (user ? 1 : 0)) && at + bytes <= 0x1000) {
+    return writePhysical(cpu, entry.physical | at, from, bytes);
+  }
+  return forPages(cpu, linear, bytes, Access::write, user, [&](uint64_t physical, unsigned offset, unsigned part) {
+    return writePhysical(cpu, physical, static_cast<const uint8_t*>(from) + offset, part);
+  });
+}
+
+bool probeWrite(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes) {
+  uint64_t linear, physical;
+  if (!linearOf(cpu, seg, offset, bytes, true, linear)) return false;
+  const bool user = cpu.cpl == 3;
+  if (!translate(cpu, linear, Access::write, user, physical)) return false;
+  const uint64_t last = linear + bytes - 1;
+  return (last & ~kPageMask) == (linear & ~kPageMask) ||
+         translate(cpu, last & ~kPageMask, Access::write, user, physical);
+}
+
+const uint8_t* fetchPage(Cpu& cpu, uint64_t linear, uint64_t& physical) {
+  const bool user = cpu.cpl == 3;
+  const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
+  if (entry.executeTag != ((linear & ~kPageMask) | (user ? 1 : 0))) {
+    if (!translate(cpu, linear, Access::execute, user, physical)) return nullptr;
+    if (cpu.memory->find(physical) == nullptr) {
+      cpu.unknown = true;  // code in no memory: reported, not guessed
+      return nullptr;
+    }
+    fill(cpu, linear, physical, Access::execute, user);
+  }
+  physical = entry.physical | (linear & kPageMask);
+  return entry.host;
+}
+
+bool checkSegment(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes, bool write) {
+  const vcpu::Segment& s = cpu.seg[seg];
+  const uint8_t vector = seg == SS ? kSsFault : kGp;
+  if (s.unusable != 0 || s.present == 0) return raise(cpu, vector, 0);
+  if (cpu.protectedMode() && !cpu.v86()) {
+    const bool code = (s.type & 8) != 0;
+    if (write ? code || (s.type & 2) == 0 : code && (s.type & 2) == 0) return raise(cpu, vector, 0);
+    if (!code && (s.type & 4) != 0) {  // expand-down: above the limit, up to the top
+      const uint64_t top = s.db != 0 ? 0xffffffff : 0xffff;
+      if (offset <= s.limit || offset + bytes - 1 > top) return raise(cpu, vector, 0);
+      return true;
+    }
+  }
+  return offset + bytes - 1 <= s.limit ? true : raise(cpu, vector, 0);
+}
+
+}  // namespace vtkit::emulator
