@@ -58,6 +58,7 @@ const expectations: readonly Expectation[] = [
       'vt-d.firmware': 'no',
       'vt-d.remapping': 'no',
       'vt-d.interrupt-remapping': 'no',
+      'vt-d.vfio': 'no',
       'vt-d.usable': 'no',
     },
     remedies: { 'vt-d.chipset': 'virtual IOMMU', 'vt-d.usable': 'virtual IOMMU' },
@@ -66,7 +67,7 @@ const expectations: readonly Expectation[] = [
     variant: 'iommu-off',
     is: 'tells that firmware offers VT-d, and that the command line forbids it',
     // intel_iommu=off leaves interrupt remapping on: only intremap=off and nointremap take that away.
-    states: { ...everything, 'vt-d.remapping': 'no', 'vt-d.usable': 'no' },
+    states: { ...everything, 'vt-d.remapping': 'no', 'vt-d.vfio': 'no', 'vt-d.usable': 'no' },
     remedies: { 'vt-d.remapping': 'take intel_iommu=off off', 'vt-d.usable': 'take intel_iommu=off off' },
   },
   {
