@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { requireOrSkip } from '../support/require.ts';
 import { runInProcess } from './in-process.ts';
-import { guests, imageOf, needsEmulated } from './manifest.ts';
+import { guests, imageOf, needsEmulated, timeDecides } from './manifest.ts';
 import { kvmIsSoftware } from './software-kvm.ts';
 
 const ring3 = 'ring 3 of 64-bit mode runs with IOPL 0 there, which saved flags show';
@@ -21,7 +21,7 @@ const differing: Readonly<Record<string, { readonly why: string; readonly softwa
 describe('KVM and the emulated processor leave the same state', () => {
   // What a KVM without VT-x or AMD-V cannot run, and what time decides, cannot be compared so.
   const comparable = guests.filter(
-    (guest) => guest.softwareKvm === undefined && !guest.needs.includes('pic-and-pit') && !needsEmulated(guest),
+    (guest) => guest.softwareKvm === undefined && !timeDecides(guest) && !needsEmulated(guest),
   );
 
   it.for(comparable)('after $name', async (guest, context) => {

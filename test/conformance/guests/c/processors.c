@@ -1,8 +1,8 @@
-// Three processors: started by INIT and SIPI, counting under a lock, interrupting each other. With --cpus 3.
+// Three processors: started by INIT and SIPI, counting under a lock, writing in turn, interrupting each other. With --cpus 3.
 #include "machine.h"
 
 enum { processors = 3, trampoline = 0x7000, rounds = 500 };
-static volatile uint32_t alive, lock, counter, answers[256], stop;
+static volatile uint32_t alive, lock, counter, turn, answers[256], stop;
 __attribute__((used)) static uint8_t stacks[processors][4096] __attribute__((aligned(16)));
 __attribute__((used)) static uint32_t next_stack;
 
@@ -67,11 +67,18 @@ static void count(void) {
   }
 }
 
+static void wait_for(volatile uint32_t* what, uint32_t value) {
+  while (*what != value) __asm__ volatile("pause" : : : "memory");
+}
+
 __attribute__((used)) static void second_main(void) {
   load_idt();
   apic_write(0xf0, 0x1ff);
   __asm__ volatile("lock incl %0" : "+m"(alive));
   count();
+  wait_for(&turn, own_id());
+  say("written by", own_id(), 1);
+  turn++;
   __asm__ volatile("lock incl %0" : "+m"(alive));
   while (!stop) __asm__ volatile("sti; hlt; cli" : : : "memory");
 }
@@ -81,10 +88,6 @@ static void command(uint32_t destination, uint32_t low) {
   apic_write(0x300, low);
   while (apic_read(0x300) & 0x1000) {
   }
-}
-
-static void wait_for(volatile uint32_t* what, uint32_t value) {
-  while (*what != value) __asm__ volatile("pause" : : : "memory");
 }
 
 void guest_main(void) {
@@ -115,6 +118,8 @@ void guest_main(void) {
   while (alive == 0) {
   }
   count();
+  say("written by", own_id(), 1);
+  turn = 1;
   wait_for(&alive, 2 * (processors - 1));
   say("counted under a lock", counter, 8);
 
