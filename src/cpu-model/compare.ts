@@ -50,15 +50,11 @@ function vendors(from: ComparedCpu, to: ComparedCpu): Missing[] {
 const stateBits: Readonly<Record<string, number>> = { '1.0.ecx': (1 << 27) | (1 << 31), '7.0.ecx': 1 << 4 };
 
 function cpuid(from: Leaves, to: Leaves): Missing[] {
-  return leafRules.flatMap(({ leaf, subleaf, registers: rules }) => {
-    const subleaves =
-      subleaf === undefined ? from.rows.filter((row) => row.leaf === leaf).map((row) => row.subleaf) : [subleaf];
-    return subleaves.flatMap((each) =>
-      registers.flatMap((register) =>
-        rangesOf(rules[register]).flatMap((range) => field(from, to, leaf, each, register, range)),
-      ),
-    );
-  });
+  return leafRules.flatMap(({ leaf, subleaf = 0, registers: rules }) =>
+    registers.flatMap((register) =>
+      rangesOf(rules[register]).flatMap((range) => field(from, to, leaf, subleaf, register, range)),
+    ),
+  );
 }
 
 function field(
@@ -96,7 +92,7 @@ function field(
   }));
 }
 
-const limits = new Set([0, 7, 0x14, 0x24, 0x29, 0x8000_0000]);
+const limits = new Set([0, 7, 0x14, 0x1d, 0x1e, 0x20, 0x24, 0x29, 0x8000_0000]);
 
 const bitsOf = (value: number): number[] =>
   Array.from({ length: 32 }, (_, bit) => bit).filter((bit) => ((value >>> bit) & 1) === 1);
