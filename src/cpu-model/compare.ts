@@ -97,6 +97,7 @@ function field(
     return ours === theirs || ours === 0 ? [] : [{ name: place, where: place, from: word(ours), to: word(theirs) }];
   }
   const gone = rule === 'and' ? ours & ~theirs : from.has(leaf, subleaf) ? theirs & ~ours : 0;
+  if (gone === 0) return [];
   const [have, lack] = rule === 'and' ? ['1', '0'] : ['0', '1'];
   const named = features.filter(
     (row) =>

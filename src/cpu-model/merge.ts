@@ -41,8 +41,7 @@ function merged(
   return (combine[rule](hosts.map(fieldOf), fieldOf(named)) << low) & mask;
 }
 
-export const maskOf = (high: number, low: number): number =>
-  Number(((1n << BigInt(high - low + 1)) - 1n) << BigInt(low));
+export const maskOf = (high: number, low: number): number => ((0xffff_ffff >>> (31 - high + low)) << low) >>> 0;
 
 const combine: Readonly<Record<Rule, (values: readonly number[], named: number) => number>> = {
   and: (values) => values.reduce((a, b) => a & b),
