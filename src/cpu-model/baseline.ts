@@ -6,7 +6,7 @@ import { type Control, decodeVmx, hex } from '../x86/vmx-msrs.ts';
 import { type ComparedCpu, missingCpuid } from './compare.ts';
 import { missingFeatureMsrs, missingVmx } from './compare-msrs.ts';
 import { featureNamed, type Leaves } from './leaves.ts';
-import { mergeCpus } from './merge.ts';
+import { commonLeaves, mergeCpus } from './merge.ts';
 import { mergeFeatureMsrs, mergeVmx } from './msrs.ts';
 import { ruleOfBit } from './rules.ts';
 
@@ -139,7 +139,7 @@ function ownOf({ name, cpus, msrs }: PoolHost): ComparedCpu {
   const capable = msrs.filter((registers) => registers.has(0x480));
   return {
     name,
-    leaves: withSyscall(mergeCpus(cpus)),
+    leaves: withSyscall(commonLeaves(cpus)),
     msrs: new Map([...mergeFeatureMsrs(msrs.filter(({ size }) => size > 0)), ...mergeVmx(capable)]),
   };
 }

@@ -37,11 +37,12 @@ export function compareCpus(from: ComparedCpu, to: ComparedCpu): Comparison {
   return { movable: missing.length === 0, missing };
 }
 
-/** Features, widths, state components; of a feature that is missing, its details need no row of their own. */
+/** Features, widths, state components; of a feature that not both have, the details need no rows of their own. */
 export function missingCpuid({ leaves: from }: ComparedCpu, { leaves: to }: ComparedCpu): Missing[] {
   const there = new Set(to.features());
+  const shared = new Set(from.features().filter((name) => there.has(name)));
   const gone = new Set(from.features().filter((name) => !there.has(name)));
-  return [...fields(from, to, gone), ...components(from, to, gone)];
+  return [...fields(from, to, shared), ...components(from, to, gone)];
 }
 
 const word = (value: number): string => `0x${(value >>> 0).toString(16)}`;
@@ -58,9 +59,9 @@ function missingVendor(from: ComparedCpu, to: ComparedCpu): Missing[] {
 /** Bits that software sets, or that tell of a hypervisor: OSXSAVE, OSPKE, bit 31 of leaf 1. */
 const stateBits: Readonly<Record<string, number>> = { '1.0.ecx': (1 << 27) | (1 << 31), '7.0.ecx': 1 << 4 };
 
-function fields(from: Leaves, to: Leaves, gone: ReadonlySet<string>): Missing[] {
+function fields(from: Leaves, to: Leaves, shared: ReadonlySet<string>): Missing[] {
   return leafRules
-    .filter(({ leaf }) => !gone.has(leafFeatures[leaf] ?? ''))
+    .filter(({ leaf }) => leafFeatures[leaf] === undefined || shared.has(leafFeatures[leaf]))
     .flatMap(({ leaf, subleaf = 0, registers: rules }) =>
       registers
         .filter((register) => !isComponentMask(leaf, subleaf, register))

@@ -5,11 +5,23 @@ import { featureNamed, Leaves, registers } from './leaves.ts';
 import { leafRules, type Range, type Rule, rangesOf } from './rules.ts';
 import { mergeComponents, settleComponents, sizeAreas } from './xsave.ts';
 
-/** @param identity index of the CPU whose name, signature and vendor the model takes */
+/**
+ * The CPU that all of these can be, with nothing in it that cannot stand alone.
+ * @param identity index of the CPU whose name, signature and vendor the model takes
+ */
 export function mergeCpus(cpus: readonly (readonly CpuidLeaf[])[], identity = 0): Leaves {
+  const model = commonLeaves(cpus, identity);
+  settle(model);
+  sizeAreas(model);
+  limit(model);
+  return model;
+}
+
+/** What all of these tell of themselves, by the rules, however odd. */
+export function commonLeaves(cpus: readonly (readonly CpuidLeaf[])[], identity = 0): Leaves {
   const hosts = cpus.map((leaves) => new Leaves(leaves));
   const named = hosts[identity] as Leaves;
-  const model = new Leaves();
+  const common = new Leaves();
   for (const { leaf, subleaf = 0, registers: rules } of leafRules) {
     if (!hosts.every((host) => host.has(leaf, subleaf))) continue;
     for (const register of registers) {
@@ -17,15 +29,12 @@ export function mergeCpus(cpus: readonly (readonly CpuidLeaf[])[], identity = 0)
         (word, range) => word | merged(range, hosts, named, leaf, subleaf, register),
         0,
       );
-      model.set(leaf, subleaf, register, value);
+      common.set(leaf, subleaf, register, value);
     }
   }
-  mergeComponents(model, hosts);
-  dropWhereHostsDiffer(model, hosts);
-  settle(model);
-  sizeAreas(model);
-  limit(model);
-  return model;
+  mergeComponents(common, hosts);
+  dropWhereHostsDiffer(common, hosts);
+  return common;
 }
 
 function merged(

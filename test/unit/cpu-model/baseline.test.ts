@@ -44,6 +44,10 @@ describe('a baseline', () => {
     expect(cpu.features).toContain('sse4.2');
   });
 
+  it('tells what even a host alone loses, for its ground is missing there', () => {
+    expect(baselineOf([hostWith('odd', ['fma'])]).lost).toEqual([{ host: 'odd', name: 'fma' }]);
+  });
+
   it('sizes the area of XSAVE for what is left in it', () => {
     const base = baselineOf([
       hostWith('new', avx, avxArea),
