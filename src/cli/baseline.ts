@@ -66,6 +66,9 @@ function page({ hosts, cpu, vmx, lost }: Baseline): string {
     bold(`${cpu.features.length} features`),
     ...wrap(cpu.features.join(' '), width - 2).map((line) => `  ${line}`),
     '',
+    bold('Feature MSRs'),
+    ...wrap(msrLine(cpu), width - 2).map((line) => `  ${line}`),
+    '',
     bold('VMX for nested guests'),
     ...wrap(vmxLine(vmx), width - 2).map((line) => `  ${line}`),
   ];
@@ -75,6 +78,12 @@ function page({ hosts, cpu, vmx, lost }: Baseline): string {
     lines.push(...wrap(names.join(' '), width - 2).map((line) => `  ${line}`));
   }
   return `${lines.join('\n')}\n`;
+}
+
+function msrLine({ msrs, unreadMsrs }: Baseline['cpu']): string {
+  const read = Object.entries(msrs).map(([msr, value]) => `${msr} ${value}`);
+  const unread = unreadMsrs.map(({ msr, hosts }) => `${msr} unknown: not in ${hosts.join(', ')}`);
+  return [...read, ...unread].join('; ') || 'none';
 }
 
 function vmxLine({ controls, unread }: Baseline['vmx']): string {

@@ -1,10 +1,14 @@
 /** FlexMigration: the greatest CPU that every host of a pool can give, and what each host loses by it. */
 import { UsageError } from '../errors.ts';
-import { type CpuidLeaf, identify } from '../x86/cpuid.ts';
-import { type Control, commonMsrs, decodeVmx, hex, vmxMsrs } from '../x86/vmx-msrs.ts';
-import type { ComparedCpu } from './compare.ts';
-import { Leaves } from './leaves.ts';
-import { mergeCpus } from './merge.ts';
+import { type CpuidFeature, type CpuidLeaf, identify } from '../x86/cpuid.ts';
+import { featureMsrs } from '../x86/feature-msrs.ts';
+import { type Control, decodeVmx, hex } from '../x86/vmx-msrs.ts';
+import { type ComparedCpu, missingCpuid } from './compare.ts';
+import { missingFeatureMsrs, missingVmx } from './compare-msrs.ts';
+import { featureNamed, type Leaves } from './leaves.ts';
+import { commonLeaves, mergeCpus } from './merge.ts';
+import { mergeFeatureMsrs, mergeVmx } from './msrs.ts';
+import { ruleOfBit } from './rules.ts';
 
 /** What a pool is told of a host: CPUID of each of its processors, MSRs of those that could be read. */
 export interface PoolHost {
@@ -33,6 +37,10 @@ export interface CpuModel {
   readonly policy: { readonly identity: string; readonly why: string };
   readonly features: readonly string[];
   readonly leaves: readonly ModelLeaf[];
+  /** Feature MSRs: what processors suffer from, what their counters can do. */
+  readonly msrs: Readonly<Record<string, string>>;
+  /** Feature MSRs that CPUID announces everywhere and that are left out, for these hosts' files do not have them. */
+  readonly unreadMsrs: readonly { readonly msr: string; readonly hosts: readonly string[] }[];
 }
 
 export interface Baseline {
@@ -84,25 +92,45 @@ export function baselineOf(hosts: readonly PoolHost[], options: BaselineOptions 
     identities.map(({ signature }) => signature),
     options.identity,
   );
-  const model = mergeCpus(
-    own.map(({ leaves }) => leaves.rows),
+  const leaves = mergeCpus(
+    own.map((host) => host.leaves.rows),
     chosen.index,
   );
-  const { features: _, hypervisor: _h, ...identity } = identify(model.rows) as NonNullable<ReturnType<typeof identify>>;
-  const features = model.features().filter((name) => !state.has(name));
-  const vmx = vmxOf(own, features.includes('vmx'));
-  const kept = new Set([...features, ...capabilities(vmx.controls)]);
+  const {
+    features: _,
+    hypervisor: _h,
+    ...identity
+  } = identify(leaves.rows) as NonNullable<ReturnType<typeof identify>>;
+  const features = promisedBy(leaves);
+  const msrs = featureMsrsOf(own, features);
+  const vmx = vmxOf(own, chosen.index, features.includes('vmx'));
+  const model = { name: 'the pool', leaves, msrs: new Map([...msrs.read, ...vmx.read]) };
   return {
     vtkitBaseline: 1,
     hosts: own.map(({ name }) => name),
-    cpu: { ...identity, policy: chosen.policy, features, leaves: model.rows.map(modelLeaf) },
-    vmx,
-    lost: own.flatMap((host) =>
-      [...host.leaves.features().filter((name) => !state.has(name)), ...capabilities(controlsOf(host.msrs))]
-        .filter((name) => !kept.has(name))
-        .map((name) => ({ host: host.name, name })),
-    ),
+    cpu: {
+      ...identity,
+      policy: chosen.policy,
+      features,
+      leaves: leaves.rows.map(modelLeaf),
+      msrs: Object.fromEntries([...msrs.read].map(([msr, value]) => [hex(msr), hex(value)])),
+      unreadMsrs: msrs.unread,
+    },
+    vmx: { ...decoded(vmx.read), unread: vmx.unread },
+    lost: own.flatMap((host) => lostBy(host, model).map((name) => ({ host: host.name, name }))),
   };
+}
+
+/** Features that a guest is promised: neither state nor what is said to be taken away. */
+const promisedBy = (leaves: Leaves): string[] =>
+  leaves.features().filter((name) => {
+    const { leaf, subleaf, register, bit } = featureNamed.get(name) as CpuidFeature;
+    return !state.has(name) && ruleOfBit(leaf, subleaf, register, bit) === 'and';
+  });
+
+function lostBy(host: ComparedCpu, model: ComparedCpu): string[] {
+  const missing = [...missingCpuid(host, model), ...missingFeatureMsrs(host, model), ...missingVmx(host, model)];
+  return [...new Set(missing.map(({ name }) => name))];
 }
 
 /** A host as its weakest processor: on a hybrid part a guest may run on any. */
@@ -111,8 +139,8 @@ function ownOf({ name, cpus, msrs }: PoolHost): ComparedCpu {
   const capable = msrs.filter((registers) => registers.has(0x480));
   return {
     name,
-    leaves: withSyscall(cpus.length === 1 ? new Leaves(cpus[0]) : mergeCpus(cpus)),
-    msrs: new Map([...commonMsrs(capable)].filter(([index]) => vmxMsrs.includes(index))),
+    leaves: withSyscall(commonLeaves(cpus)),
+    msrs: new Map([...mergeFeatureMsrs(msrs.filter(({ size }) => size > 0)), ...mergeVmx(capable)]),
   };
 }
 
@@ -155,18 +183,34 @@ function choose(names: readonly string[], signatures: readonly string[], wanted:
   };
 }
 
-function vmxOf(own: readonly ComparedCpu[], announced: boolean): Baseline['vmx'] {
-  const unread = own.filter(({ msrs, leaves }) => msrs.size === 0 && leaves.features().includes('vmx'));
-  if (!announced || unread.length > 0) return { msrs: {}, controls: [], unread: unread.map(({ name }) => name) };
-  const { msrs, controls } = decodeVmx(commonMsrs(own.map((host) => host.msrs)));
-  return { msrs, controls, unread: [] };
+function featureMsrsOf(own: readonly ComparedCpu[], features: readonly string[]) {
+  const announced = featureMsrs.filter(({ announcedBy }) => features.includes(announcedBy)).map(({ msr }) => msr);
+  const read = [...mergeFeatureMsrs(own.map(({ msrs }) => msrs))].filter(([msr]) => announced.includes(msr));
+  const unread = announced.flatMap((msr) => {
+    const hosts = own
+      .filter(({ msrs }) => !msrs.has(msr))
+      .map(({ name }) => name)
+      .sort();
+    return hosts.length === 0 ? [] : [{ msr: hex(msr), hosts }];
+  });
+  return { read, unread };
 }
 
-const controlsOf = (msrs: ReadonlyMap<number, bigint>): readonly Control[] => decodeVmx(msrs).controls;
+function vmxOf(own: readonly ComparedCpu[], identity: number, announced: boolean) {
+  const unread = own.filter(({ msrs, leaves }) => !msrs.has(0x480) && leaves.features().includes('vmx'));
+  if (!announced || unread.length > 0)
+    return { read: new Map<number, bigint>(), unread: unread.map(({ name }) => name) };
+  const read = mergeVmx(
+    own.map(({ msrs }) => msrs),
+    identity,
+  );
+  return { read, unread: [] };
+}
 
-/** Controls that may be 1, as names beside those of CPUID. */
-const capabilities = (controls: readonly Control[]): string[] =>
-  controls.filter(({ setting }) => setting !== 'no').map(({ register, name }) => `vmx.${register}.${name}`);
+function decoded(read: ReadonlyMap<number, bigint>): Pick<Baseline['vmx'], 'msrs' | 'controls'> {
+  const { msrs, controls } = decodeVmx(read);
+  return { msrs, controls };
+}
 
 function modelLeaf({ leaf, subleaf, eax, ebx, ecx, edx }: CpuidLeaf): ModelLeaf {
   const word = (value: number): string => `0x${(value >>> 0).toString(16).padStart(8, '0')}`;

@@ -1,6 +1,7 @@
 /** May a guest that uses all of one CPU move to another? Every register by its rule, every VMX control by its setting. */
-import { type CpuidRegister, cpuidFeatures } from '../x86/cpuid.ts';
-import { decodeVmx } from '../x86/vmx-msrs.ts';
+import { type CpuidRegister, cpuidFeatures as features } from '../x86/cpuid.ts';
+import { missingFeatureMsrs, missingVmxOrUnread } from './compare-msrs.ts';
+import { componentFeatures, leafFeatures, optionalComponents } from './dependencies.ts';
 import { type Leaves, registers } from './leaves.ts';
 import { maskOf } from './merge.ts';
 import { leafRules, type Range, rangesOf } from './rules.ts';
@@ -9,11 +10,12 @@ import { leafRules, type Range, rangesOf } from './rules.ts';
 export interface ComparedCpu {
   readonly name: string;
   readonly leaves: Leaves;
+  /** Feature MSRs and VMX capabilities. */
   readonly msrs: ReadonlyMap<number, bigint>;
 }
 
 export interface Missing {
-  /** A feature, `vmx.secondary.enableEpt`, or a register's field: `CPUID.80000008:EAX[7:0]`. */
+  /** A feature, `vmx.secondary.enableEpt`, `msr.archCapabilities.mdsNo`, or a register's field: `CPUID.80000008:EAX[7:0]`. */
   readonly name: string;
   readonly where: string;
   readonly from: string;
@@ -27,17 +29,25 @@ export interface Comparison {
 
 export function compareCpus(from: ComparedCpu, to: ComparedCpu): Comparison {
   const missing = [
-    ...vendors(from, to),
-    ...cpuid(from.leaves, to.leaves),
-    ...components(from.leaves, to.leaves),
-    ...vmx(from, to),
+    ...missingVendor(from, to),
+    ...missingCpuid(from, to),
+    ...missingFeatureMsrs(from, to),
+    ...missingVmxOrUnread(from, to),
   ];
   return { movable: missing.length === 0, missing };
 }
 
+/** Features, widths, state components; of a feature that not both have, the details need no rows of their own. */
+export function missingCpuid({ leaves: from }: ComparedCpu, { leaves: to }: ComparedCpu): Missing[] {
+  const there = new Set(to.features());
+  const shared = new Set(from.features().filter((name) => there.has(name)));
+  const gone = new Set(from.features().filter((name) => !there.has(name)));
+  return [...fields(from, to, shared), ...components(from, to, gone)];
+}
+
 const word = (value: number): string => `0x${(value >>> 0).toString(16)}`;
 
-function vendors(from: ComparedCpu, to: ComparedCpu): Missing[] {
+function missingVendor(from: ComparedCpu, to: ComparedCpu): Missing[] {
   const vendor = ({ leaves }: ComparedCpu): string =>
     Buffer.from(
       Uint32Array.of(...(['ebx', 'edx', 'ecx'] as const).map((register) => leaves.get(0, 0, register))).buffer,
@@ -49,16 +59,16 @@ function vendors(from: ComparedCpu, to: ComparedCpu): Missing[] {
 /** Bits that software sets, or that tell of a hypervisor: OSXSAVE, OSPKE, bit 31 of leaf 1. */
 const stateBits: Readonly<Record<string, number>> = { '1.0.ecx': (1 << 27) | (1 << 31), '7.0.ecx': 1 << 4 };
 
-function cpuid(from: Leaves, to: Leaves): Missing[] {
-  return leafRules.flatMap(({ leaf, subleaf, registers: rules }) => {
-    const subleaves =
-      subleaf === undefined ? from.rows.filter((row) => row.leaf === leaf).map((row) => row.subleaf) : [subleaf];
-    return subleaves.flatMap((each) =>
-      registers.flatMap((register) =>
-        rangesOf(rules[register]).flatMap((range) => field(from, to, leaf, each, register, range)),
-      ),
+function fields(from: Leaves, to: Leaves, shared: ReadonlySet<string>): Missing[] {
+  return leafRules
+    .filter(({ leaf }) => leafFeatures[leaf] === undefined || shared.has(leafFeatures[leaf]))
+    .flatMap(({ leaf, subleaf = 0, registers: rules }) =>
+      registers
+        .filter((register) => !isComponentMask(leaf, subleaf, register))
+        .flatMap((register) =>
+          rangesOf(rules[register]).flatMap((range) => field(from, to, leaf, subleaf, register, range)),
+        ),
     );
-  });
 }
 
 function field(
@@ -88,69 +98,43 @@ function field(
     return ours === theirs || ours === 0 ? [] : [{ name: place, where: place, from: word(ours), to: word(theirs) }];
   }
   const gone = rule === 'and' ? ours & ~theirs : from.has(leaf, subleaf) ? theirs & ~ours : 0;
-  return bitsOf(gone).map((bit) => ({
-    name: nameOf(leaf, subleaf, register, bit),
-    where: `${place}[${bit}]`,
-    from: rule === 'and' ? '1' : '0',
-    to: rule === 'and' ? '0' : '1',
-  }));
+  if (gone === 0) return [];
+  const [have, lack] = rule === 'and' ? ['1', '0'] : ['0', '1'];
+  const named = features.filter(
+    (row) =>
+      row.leaf === leaf && row.subleaf === subleaf && row.register === register && ((gone >>> row.bit) & 1) === 1,
+  );
+  const nameless = named.reduce((bits, { bit }) => bits & ~(1 << bit), gone);
+  return [
+    ...named.map(({ name, bit }) => ({ name, where: `${place}[${bit}]`, from: have, to: lack })),
+    ...(nameless === 0 ? [] : [{ name: place, where: place, from: word(ours), to: word(theirs) }]),
+  ];
 }
 
-const limits = new Set([0, 7, 0x14, 0x24, 0x29, 0x8000_0000]);
+const limits = new Set([0, 7, 0x14, 0x1d, 0x1e, 0x20, 0x24, 0x29, 0x8000_0000]);
 
-const bitsOf = (value: number): number[] =>
-  Array.from({ length: 32 }, (_, bit) => bit).filter((bit) => ((value >>> bit) & 1) === 1);
+/** Of XCR0 and IA32_XSS, told by component. */
+const isComponentMask = (leaf: number, subleaf: number, register: CpuidRegister): boolean =>
+  leaf === 0xd && !(subleaf === 1 && register === 'eax');
 
-function nameOf(leaf: number, subleaf: number, register: CpuidRegister, bit: number): string {
-  const feature = cpuidFeatures.find(
-    (row) => row.leaf === leaf && row.subleaf === subleaf && row.register === register && row.bit === bit,
-  );
-  return (
-    feature?.name ??
-    `CPUID.${leaf.toString(16).toUpperCase()}${subleaf === 0 ? '' : `.${subleaf}`}:${register.toUpperCase()}[${bit}]`
-  );
-}
-
-/** Areas of XSAVE that both have must be laid out alike: a guest keeps their offsets. */
-function components(from: Leaves, to: Leaves): Missing[] {
+/** State components that are gone, though no feature is, or that are laid out otherwise: a guest keeps their offsets. */
+function components(from: Leaves, to: Leaves, gone: ReadonlySet<string>): Missing[] {
   return from.rows
-    .filter(({ leaf, subleaf }) => leaf === 0xd && subleaf >= 2 && to.has(leaf, subleaf))
+    .filter(({ leaf, subleaf }) => leaf === 0xd && subleaf >= 2)
+    .filter(({ subleaf }) => !featuresOf(subleaf).some((name) => gone.has(name)))
     .flatMap(({ leaf, subleaf }) =>
       (['eax', 'ebx'] as const)
         .filter((register) => from.get(leaf, subleaf, register) !== to.get(leaf, subleaf, register))
-        .map((register) => {
-          const where = `CPUID.D.${subleaf}:${register.toUpperCase()}`;
-          const [ours, theirs] = [from, to].map((leaves) => word(leaves.get(leaf, subleaf, register))) as [
-            string,
-            string,
-          ];
-          return { name: `xsave component ${subleaf}`, where, from: ours, to: theirs };
-        }),
+        .map((register) => ({
+          name: `xsave component ${subleaf}`,
+          where: `CPUID.D.${subleaf}:${register.toUpperCase()}`,
+          from: word(from.get(leaf, subleaf, register)),
+          to: word(to.get(leaf, subleaf, register)),
+        })),
     );
 }
 
-/** What a nested guest's hypervisor was promised: controls that may be 1, controls that may be 0, capability fields. */
-function vmx(from: ComparedCpu, to: ComparedCpu): Missing[] {
-  if (from.msrs.size === 0) return [];
-  if (to.msrs.size === 0) {
-    return [{ name: 'vmx capabilities', where: `MSRs 0x480 to 0x493 of ${to.name}`, from: 'read', to: 'not read' }];
-  }
-  const [ours, theirs] = [decodeVmx(from.msrs), decodeVmx(to.msrs)];
-  const controls = ours.controls.flatMap(({ register, name, msr, bit, setting }): Missing[] => {
-    const found = theirs.controls.find((row) => row.register === register && row.name === name)?.setting ?? 'no';
-    const loses =
-      (setting !== 'no' && found === 'no') || (setting !== 'forced' && setting !== 'no' && found === 'forced');
-    return loses ? [{ name: `vmx.${register}.${name}`, where: `MSR ${msr}[${bit}]`, from: setting, to: found }] : [];
-  });
-  const fields = ours.fields.flatMap(({ register, name, raw: _, value, lowBit, highBit }): Missing[] => {
-    if (lowBit !== highBit || !promised.has(register)) return [];
-    const found = theirs.fields.find((row) => row.register === register && row.name === name)?.value ?? '0x0';
-    return value === '0x1' && found === '0x0'
-      ? [{ name: `vmx.${register}.${name}`, where: `${register}[${lowBit}]`, from: value, to: found }]
-      : [];
-  });
-  return [...controls, ...fields];
-}
-
-/** Registers whose single bits are abilities. */
-const promised = new Set(['misc', 'eptVpid', 'vmfunc']);
+const featuresOf = (component: number): readonly string[] => [
+  ...(componentFeatures[component] ?? []),
+  ...(optionalComponents[component] === undefined ? [] : [optionalComponents[component]]),
+];

@@ -55,13 +55,15 @@ function readBaseline(path: string): PoolHost | undefined {
     ) as [number, number, number, number, number, number];
     return { leaf, subleaf, eax, ebx, ecx, edx };
   });
-  const msrs = Object.entries((baseline.vmx?.msrs ?? {}) as Record<string, unknown>).map(
-    ([index, value]): [number, bigint] => {
-      if (typeof value === 'string' && /^0x[0-9a-f]{1,16}$/.test(value) && /^0x[0-9a-f]{1,8}$/.test(index)) {
-        return [Number.parseInt(index, 16), BigInt(value)];
-      }
-      return fail(`vmx.msrs.${index} is wrong`, 'a hexadecimal number of 64 bits');
-    },
-  );
+  const registers = [
+    ...Object.entries((baseline.cpu.msrs ?? {}) as Record<string, unknown>),
+    ...Object.entries((baseline.vmx?.msrs ?? {}) as Record<string, unknown>),
+  ];
+  const msrs = registers.map(([index, value]): [number, bigint] => {
+    if (typeof value === 'string' && /^0x[0-9a-f]{1,16}$/.test(value) && /^0x[0-9a-f]{1,8}$/.test(index)) {
+      return [Number.parseInt(index, 16), BigInt(value)];
+    }
+    return fail(`the MSR ${index} is wrong`, 'a hexadecimal number of 64 bits');
+  });
   return { name: basename(path), cpus: [leaves], msrs: msrs.length === 0 ? [] : [new Map(msrs)] };
 }

@@ -5,39 +5,42 @@ export const registers: readonly CpuidRegister[] = ['eax', 'ebx', 'ecx', 'edx'];
 
 export type Row = { -readonly [K in keyof CpuidLeaf]: CpuidLeaf[K] };
 
-const keyOf = (leaf: number, subleaf: number): string => `${leaf}.${subleaf}`;
-
 /** Leaves by number: a register of a leaf that is not there reads 0. */
 export class Leaves {
-  readonly #rows = new Map<string, Row>();
+  readonly #leaves = new Map<number, Map<number, Row>>();
 
   constructor(rows: readonly CpuidLeaf[] = []) {
-    for (const row of rows)
-      if (!this.has(row.leaf, row.subleaf)) this.#rows.set(keyOf(row.leaf, row.subleaf), { ...row });
+    for (const row of rows) if (!this.has(row.leaf, row.subleaf)) this.#add({ ...row });
   }
 
   has(leaf: number, subleaf = 0): boolean {
-    return this.#rows.has(keyOf(leaf, subleaf));
+    return this.#leaves.get(leaf)?.has(subleaf) === true;
   }
 
   get(leaf: number, subleaf: number, register: CpuidRegister): number {
-    return (this.#rows.get(keyOf(leaf, subleaf))?.[register] ?? 0) >>> 0;
+    return (this.#leaves.get(leaf)?.get(subleaf)?.[register] ?? 0) >>> 0;
   }
 
   set(leaf: number, subleaf: number, register: CpuidRegister, value: number): void {
-    const key = keyOf(leaf, subleaf);
-    const row = this.#rows.get(key) ?? { leaf, subleaf, eax: 0, ebx: 0, ecx: 0, edx: 0 };
+    const row = this.#leaves.get(leaf)?.get(subleaf) ?? this.#add({ leaf, subleaf, eax: 0, ebx: 0, ecx: 0, edx: 0 });
     row[register] = value >>> 0;
-    this.#rows.set(key, row);
+  }
+
+  #add(row: Row): Row {
+    const subleaves = this.#leaves.get(row.leaf) ?? new Map<number, Row>();
+    this.#leaves.set(row.leaf, subleaves.set(row.subleaf, row));
+    return row;
   }
 
   drop(leaf: number, subleaf: number): void {
-    this.#rows.delete(keyOf(leaf, subleaf));
+    this.#leaves.get(leaf)?.delete(subleaf);
   }
 
   /** In order of leaf and subleaf. */
   get rows(): CpuidLeaf[] {
-    return [...this.#rows.values()].sort((a, b) => a.leaf - b.leaf || a.subleaf - b.subleaf);
+    return [...this.#leaves.values()]
+      .flatMap((subleaves) => [...subleaves.values()])
+      .sort((a, b) => a.leaf - b.leaf || a.subleaf - b.subleaf);
   }
 
   hasFeature({ leaf, subleaf, register, bit }: CpuidFeature): boolean {

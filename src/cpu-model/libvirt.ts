@@ -1,67 +1,8 @@
 /** A baseline as libvirt's CPU XML (libvirt documentation, "CPU model and topology"). */
+import { featureMsrs } from '../x86/feature-msrs.ts';
 import type { Baseline } from './baseline.ts';
-
-/** Libvirt's names where they are others than ours; null for what libvirt has no name for. */
-const names: Readonly<Record<string, string | null>> = {
-  sse3: 'pni',
-  pclmulqdq: 'pclmuldq',
-  dtes64: 'dtes64',
-  'ds-cpl': 'ds_cpl',
-  eist: 'est',
-  cmpxchg16b: 'cx16',
-  sdbg: null,
-  psn: 'pn',
-  clfsh: 'clflush',
-  htt: 'ht',
-  'tsc-adjust': 'tsc_adjust',
-  'rdt-m': 'cmt',
-  'rdt-a': 'rdt_a',
-  sha: 'sha-ni',
-  avx512vpopcntdq: 'avx512-vpopcntdq',
-  'cet-ss': null,
-  tme: null,
-  'key-locker': null,
-  enqcmd: null,
-  'sgx-lc': 'sgxlc',
-  'fast-short-rep-mov': 'fsrm',
-  uintr: null,
-  'sgx-keys': null,
-  'srbds-ctrl': null,
-  'rtm-always-abort': null,
-  tsxldtrk: 'tsx-ldtrk',
-  hybrid: null,
-  'cet-ibt': null,
-  'ibrs-ibpb': 'spec-ctrl',
-  'l1d-flush': null,
-  'core-capabilities': 'core-capability',
-  'fast-zero-rep-mov': 'fzrm',
-  'fast-short-rep-sto': 'fsrs',
-  'fast-short-rep-cmp': 'fsrc',
-  lahf64: 'lahf_lm',
-  lzcnt: 'abm',
-  prefetchw: '3dnowprefetch',
-  '1gb-pages': 'pdpe1gb',
-  'long-mode': 'lm',
-  'invariant-tsc': 'invtsc',
-  hwp: null,
-  'thread-director': null,
-  'arch-perfmon-ext': null,
-  hreset: null,
-  lam: null,
-  lass: null,
-  fred: null,
-  lkgs: null,
-  wrmsrns: null,
-  msrlist: null,
-  movrs: null,
-  utmr: null,
-  'user-msr': null,
-  'uiret-uif': null,
-  'cet-sss': null,
-  apx: null,
-  avx10: null,
-  'nmi-source': null,
-};
+import { libvirtMsrNames, libvirtNames } from './libvirt-names.ts';
+import { fieldOf } from './msrs.ts';
 
 /** What libvirt's model kvm64 has: every 64-bit processor has it too. */
 const kvm64 = [
@@ -93,36 +34,23 @@ const kvm64 = [
   'tsc',
 ] as const;
 
-/** Features that only the host's firmware or topology decides: a guest is not asked to have them. */
+/** What no guest is asked to have: KVM gives it to none, a topology decides it, or libvirt moves no guest that has it (invtsc). */
 const notForGuests = new Set([
-  'acpi',
-  'ds',
-  'dtes64',
-  'ds_cpl',
-  'est',
-  'ht',
-  'monitor',
-  'pbe',
-  'pdcm',
-  'smx',
-  'tm',
-  'tm2',
-  'xtpr',
-  'dca',
-  'cmt',
-  'rdt_a',
-  'intel-pt',
-  'pconfig',
+  ...['acpi', 'arch-lbr', 'avic', 'cid', 'cmt', 'core-capability', 'dca', 'ds', 'ds_cpl', 'dtes64', 'est', 'extapic'],
+  ...['ht', 'ibs', 'intel-pt', 'intel-pt-lip', 'invtsc', 'lwp', 'monitor', 'nodeid_msr', 'pbe', 'pconfig', 'pdcm'],
+  ...['perfctr_nb', 'pks', 'pn', 'skinit', 'smx', 'split-lock-detect', 'svm-lock', 'tce', 'tm', 'tm2', 'topoext'],
+  ...['wdt', 'xtpr'],
 ]);
+/** Enclaves need memory that a domain is given by another element. */
+const isEnclave = (name: string): boolean => name.startsWith('sgx');
 
 const vendors: Readonly<Record<string, string>> = { GenuineIntel: 'Intel', AuthenticAMD: 'AMD', HygonGenuine: 'Hygon' };
 
 export function libvirtXml({ cpu }: Baseline): string {
-  const named = cpu.features.flatMap((name) => (names[name] === null ? [] : [names[name] ?? name]));
-  const has = new Set(named);
+  const has = new Set([...cpu.features.flatMap((name) => libvirtNames[name] ?? []), ...msrFeatures(cpu)]);
   const rows = [
     ...[...has]
-      .filter((name) => !(kvm64 as readonly string[]).includes(name) && !notForGuests.has(name))
+      .filter((name) => !(kvm64 as readonly string[]).includes(name) && !notForGuests.has(name) && !isEnclave(name))
       .sort()
       .map((name) => feature('require', name)),
     ...kvm64.filter((name) => !has.has(name)).map((name) => feature('disable', name)),
@@ -139,3 +67,12 @@ export function libvirtXml({ cpu }: Baseline): string {
 }
 
 const feature = (policy: 'require' | 'disable', name: string): string => `<feature policy='${policy}' name='${name}'/>`;
+
+function msrFeatures({ msrs }: Baseline['cpu']): string[] {
+  return featureMsrs.flatMap(({ register, msr, fields }) =>
+    Object.entries(fields).flatMap(([name, [low, high]]) => {
+      const value = fieldOf(BigInt(msrs[`0x${msr.toString(16)}`] ?? 0), low, high);
+      return value === 0n ? [] : (libvirtMsrNames[`${register}.${name}`] ?? []);
+    }),
+  );
+}

@@ -1,38 +1,41 @@
 /** One CPU that every one of several can be: leaf by leaf, by the rules of the pool. */
-import type { CpuidLeaf, CpuidRegister } from '../x86/cpuid.ts';
-import { dependencies } from './dependencies.ts';
+import type { CpuidFeature, CpuidLeaf, CpuidRegister } from '../x86/cpuid.ts';
+import { dependencies, leafFeatures } from './dependencies.ts';
 import { featureNamed, Leaves, registers } from './leaves.ts';
 import { leafRules, type Range, type Rule, rangesOf } from './rules.ts';
 import { mergeComponents, settleComponents, sizeAreas } from './xsave.ts';
 
-/** @param identity index of the CPU whose name, signature and vendor the model takes */
+/**
+ * The CPU that all of these can be, with nothing in it that cannot stand alone.
+ * @param identity index of the CPU whose name, signature and vendor the model takes
+ */
 export function mergeCpus(cpus: readonly (readonly CpuidLeaf[])[], identity = 0): Leaves {
-  const hosts = cpus.map((leaves) => new Leaves(leaves));
-  const named = hosts[identity] as Leaves;
-  const model = new Leaves();
-  for (const { leaf, subleaf, registers: rules } of leafRules) {
-    for (const each of subleaf === undefined ? subleavesOf(named, leaf) : [subleaf]) {
-      if (!hosts.every((host) => host.has(leaf, each))) continue;
-      for (const register of registers) {
-        const value = rangesOf(rules[register]).reduce(
-          (word, range) => word | merged(range, hosts, named, leaf, each, register),
-          0,
-        );
-        model.set(leaf, each, register, value);
-      }
-    }
-  }
-  mergeComponents(model, hosts);
-  if (!sameTiles(hosts)) clear(model, 'amx-tile');
+  const model = commonLeaves(cpus, identity);
   settle(model);
-  if (!model.features().includes('amx-tile')) dropTiles(model);
   sizeAreas(model);
   limit(model);
   return model;
 }
 
-const subleavesOf = (host: Leaves, leaf: number): number[] =>
-  host.rows.filter((row) => row.leaf === leaf).map(({ subleaf }) => subleaf);
+/** What all of these tell of themselves, by the rules, however odd. */
+export function commonLeaves(cpus: readonly (readonly CpuidLeaf[])[], identity = 0): Leaves {
+  const hosts = cpus.map((leaves) => new Leaves(leaves));
+  const named = hosts[identity] as Leaves;
+  const common = new Leaves();
+  for (const { leaf, subleaf = 0, registers: rules } of leafRules) {
+    if (!hosts.every((host) => host.has(leaf, subleaf))) continue;
+    for (const register of registers) {
+      const value = rangesOf(rules[register]).reduce(
+        (word, range) => word | merged(range, hosts, named, leaf, subleaf, register),
+        0,
+      );
+      common.set(leaf, subleaf, register, value);
+    }
+  }
+  mergeComponents(common, hosts);
+  dropWhereHostsDiffer(common, hosts);
+  return common;
+}
 
 function merged(
   [high, low, rule]: Range,
@@ -47,8 +50,7 @@ function merged(
   return (combine[rule](hosts.map(fieldOf), fieldOf(named)) << low) & mask;
 }
 
-export const maskOf = (high: number, low: number): number =>
-  Number(((1n << BigInt(high - low + 1)) - 1n) << BigInt(low));
+export const maskOf = (high: number, low: number): number => ((0xffff_ffff >>> (31 - high + low)) << low) >>> 0;
 
 const combine: Readonly<Record<Rule, (values: readonly number[], named: number) => number>> = {
   and: (values) => values.reduce((a, b) => a & b),
@@ -58,38 +60,37 @@ const combine: Readonly<Record<Rule, (values: readonly number[], named: number) 
   same: (values, named) => (values.every((value) => value === named) ? named : 0),
 };
 
-const tileLeaves = [0x1d, 0x1e];
-/** Hosts whose tiles are laid out otherwise cannot share AMX. */
-function sameTiles(hosts: readonly Leaves[]): boolean {
-  const [first] = hosts as [Leaves];
-  const rows = first.rows.filter(({ leaf }) => tileLeaves.includes(leaf));
-  return rows.every(({ leaf, subleaf }) =>
-    hosts.every((host) => registers.every((r) => host.get(leaf, subleaf, r) === first.get(leaf, subleaf, r))),
-  );
-}
-
-function dropTiles(model: Leaves): void {
-  for (const { leaf, subleaf } of model.rows) if (tileLeaves.includes(leaf)) model.drop(leaf, subleaf);
-}
-
-function clear(model: Leaves, name: string): void {
-  const feature = featureNamed.get(name);
-  if (feature !== undefined) model.clearFeature(feature);
+/** Where hosts may not differ and do, the leaf's feature is no one's. */
+function dropWhereHostsDiffer(model: Leaves, hosts: readonly Leaves[]): void {
+  for (const { leaf, subleaf = 0, registers: rules } of leafRules) {
+    const feature = featureNamed.get(leafFeatures[leaf] ?? '');
+    if (feature === undefined || !model.has(leaf, subleaf)) continue;
+    const differs = registers
+      .filter((register) => rules[register] === 'same')
+      .some((register) =>
+        hosts.some((host) => host.get(leaf, subleaf, register) !== model.get(leaf, subleaf, register)),
+      );
+    if (differs) model.clearFeature(feature);
+  }
 }
 
 /** No feature without what it rests on: until nothing more falls. */
 function settle(model: Leaves): void {
+  const isSet = (name: string): boolean => {
+    const feature = featureNamed.get(name);
+    return feature !== undefined && model.hasFeature(feature);
+  };
   for (let changed = true; changed; ) {
     changed = settleComponents(model);
+    for (const { leaf, subleaf } of model.rows) {
+      const feature = leafFeatures[leaf];
+      if (feature === undefined || isSet(feature)) continue;
+      model.drop(leaf, subleaf);
+      changed = true;
+    }
     for (const [name, needs] of Object.entries(dependencies)) {
-      const feature = featureNamed.get(name);
-      if (feature === undefined || !model.hasFeature(feature)) continue;
-      const lost = needs.some((need) => {
-        const needed = featureNamed.get(need);
-        return needed !== undefined && !model.hasFeature(needed);
-      });
-      if (!lost) continue;
-      model.clearFeature(feature);
+      if (!isSet(name) || needs.every(isSet)) continue;
+      model.clearFeature(featureNamed.get(name) as CpuidFeature);
       changed = true;
     }
   }

@@ -1,5 +1,6 @@
 /** The areas of XSAVE in a pool (SDM Vol. 1, 13.2; Vol. 2A, CPUID leaf 0Dh): components that all hosts lay out alike. */
-import { componentFeatures } from './dependencies.ts';
+import type { CpuidFeature, CpuidRegister } from '../x86/cpuid.ts';
+import { componentFeatures, optionalComponents } from './dependencies.ts';
 import { featureNamed, type Leaves, registers } from './leaves.ts';
 
 const leaf = 0xd;
@@ -15,34 +16,55 @@ const maskOf = (leaves: Leaves, subleaf: 0 | 1): bigint =>
 
 const has = (mask: bigint, component: number): boolean => ((mask >> BigInt(component)) & 1n) === 1n;
 
+/** Size and offset of the components that a program may use, as every processor so far has them: for dumps that leave them out. */
+export const usualLayouts: Readonly<Record<number, readonly [bytes: number, offset: number]>> = {
+  2: [256, 576],
+  3: [64, 960],
+  4: [64, 1024],
+  5: [64, 1088],
+  6: [512, 1152],
+  7: [1024, 1664],
+  9: [8, 2688],
+};
+
 /** Takes components over that all hosts have and lay out alike. */
 export function mergeComponents(model: Leaves, hosts: readonly Leaves[]): void {
-  const [first] = hosts as [Leaves];
   for (const component of components) {
     const everywhere = has(maskOf(model, 0) | maskOf(model, 1), component);
-    const alike = hosts.every(
-      (host) =>
-        host.has(leaf, component) &&
-        registers.every((register) => host.get(leaf, component, register) === first.get(leaf, component, register)),
-    );
-    if (!everywhere || !alike) dropComponent(model, component);
-    else for (const register of registers) model.set(leaf, component, register, first.get(leaf, component, register));
+    const [first, ...others] = hosts.flatMap((host) => layoutOf(host, component) ?? []);
+    if (!everywhere || first === undefined || others.some((other) => !isAlike(first, other))) {
+      dropComponent(model, component);
+    } else for (const register of registers) model.set(leaf, component, register, first[register]);
   }
+}
+
+type Layout = Readonly<Record<CpuidRegister, number>>;
+
+const isAlike = (a: Layout, b: Layout): boolean => registers.every((register) => a[register] === b[register]);
+
+function layoutOf(host: Leaves, component: number): Layout | undefined {
+  const told = (register: CpuidRegister): number => host.get(leaf, component, register);
+  if (host.has(leaf, component)) return { eax: told('eax'), ebx: told('ebx'), ecx: told('ecx'), edx: told('edx') };
+  const [eax, ebx] = usualLayouts[component] ?? [];
+  return eax === undefined || ebx === undefined ? undefined : { eax, ebx, ecx: 0, edx: 0 };
 }
 
 /** Drops components whose features are gone, and features whose components are. True if anything was dropped. */
 export function settleComponents(model: Leaves): boolean {
+  const isSet = (name: string): boolean => {
+    const feature = featureNamed.get(name);
+    return feature !== undefined && model.hasFeature(feature);
+  };
   let changed = false;
-  for (const [number, names] of Object.entries(componentFeatures)) {
-    const component = Number(number);
+  for (const component of components) {
+    const needing = componentFeatures[component] ?? [];
+    const names = [...needing, ...(optionalComponents[component] === undefined ? [] : [optionalComponents[component]])];
     const there = has(maskOf(model, 0) | maskOf(model, 1), component);
-    const features = names.flatMap((name) => featureNamed.get(name) ?? []);
-    const wanted = features.some((feature) => model.hasFeature(feature));
-    if (there && !wanted) {
+    if (there && names.length > 0 && !names.some(isSet)) {
       dropComponent(model, component);
       changed = true;
-    } else if (!there && wanted) {
-      for (const feature of features) model.clearFeature(feature);
+    } else if (!there && needing.some(isSet)) {
+      for (const name of needing) model.clearFeature(featureNamed.get(name) as CpuidFeature);
       changed = true;
     }
   }

@@ -1,6 +1,6 @@
 /** `vtkit baseline`, `vtkit compare` and `vtkit run --cpu` as scripts meet them. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -70,6 +70,23 @@ describe('vtkit baseline', () => {
   it('exports to libvirt and Firecracker', () => {
     expect(vtkit('baseline', old, '--format', 'libvirt').stdout).toMatch(/^<cpu mode='custom'/);
     expect(JSON.parse(vtkit('baseline', old, '--format', 'firecracker').stdout)).toHaveProperty('cpuid_modifiers');
+  });
+
+  it('needs no addon, as a comparison does', () => {
+    const bare = join(folder, '.bare');
+    for (const name of ['dist', 'package.json', 'node_modules/commander', 'node_modules/zod']) {
+      cpSync(join(root, name), join(bare, name), { recursive: true });
+    }
+    for (const args of [
+      ['baseline', old, young],
+      ['compare', old, young],
+    ]) {
+      const { status, stderr } = spawnSync(process.execPath, [join(bare, 'dist/cli/main.js'), ...args], {
+        encoding: 'utf8',
+      });
+      expect([status, stderr]).toEqual([0, '']);
+    }
+    rmSync(bare, { recursive: true });
   });
 
   it('exits with 2 for what is no host', () => {

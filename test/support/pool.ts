@@ -1,5 +1,5 @@
 /** Hosts of a pool: made up of feature names, or dumps beside the checkout. */
-import type { PoolHost } from '../../src/cpu-model/baseline.ts';
+import type { Baseline, PoolHost } from '../../src/cpu-model/baseline.ts';
 import { readPoolHost } from '../../src/cpu-model/file.ts';
 import { Leaves } from '../../src/cpu-model/leaves.ts';
 import { type CpuidLeaf, cpuidFeatures } from '../../src/x86/cpuid.ts';
@@ -41,3 +41,21 @@ export const realHosts = (): PoolHost[] =>
   dumps('cpu')
     .filter((path) => path.includes('GenuineIntel'))
     .map(readPoolHost);
+
+/** A baseline as a host of another pool. */
+export function asHost({ cpu, vmx }: Baseline): PoolHost {
+  const row = (leaf: Baseline['cpu']['leaves'][number]): CpuidLeaf => ({
+    leaf: Number(leaf.leaf),
+    subleaf: Number(leaf.subleaf),
+    eax: Number(leaf.eax),
+    ebx: Number(leaf.ebx),
+    ecx: Number(leaf.ecx),
+    edx: Number(leaf.edx),
+  });
+  const msrs = Object.entries({ ...cpu.msrs, ...vmx.msrs });
+  return {
+    name: 'baseline',
+    cpus: [cpu.leaves.map(row)],
+    msrs: msrs.length === 0 ? [] : [new Map(msrs.map(([index, value]) => [Number(index), BigInt(value)]))],
+  };
+}
