@@ -12,7 +12,7 @@ function storage(from: number, bytes: Uint8Array): AccessHandler {
     read: (address, size) => {
       let value = 0n;
       for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[address - from + i] ?? 0xff);
-      return size === 8 ? value : Number(value);
+      return size > 4 ? value : Number(value);
     },
     write: (address, size, value) => {
       for (let i = 0; i < size; i++) bytes[address - from + i] = Number((BigInt(value) >> BigInt(8 * i)) & 0xffn);
