@@ -77,7 +77,24 @@ function page({ hosts, cpu, vmx, lost }: Baseline): string {
     lines.push('', `${bold(host)} loses ${names.length}`);
     lines.push(...wrap(names.join(' '), width - 2).map((line) => `  ${line}`));
   }
+  for (const [lacking, names] of costs(hosts, lost)) {
+    const title = lacking === '' ? 'What all have, but not alike' : `The cost of ${lacking}`;
+    lines.push('', ...wrap(title, width).map(bold));
+    lines.push(...wrap(names.join(' '), width - 2).map((line) => `  ${line}`));
+  }
   return `${lines.join('\n')}\n`;
+}
+
+/** What others lose, by those who lack it: the most expensive first. */
+function costs(hosts: Baseline['hosts'], lost: Baseline['lost']): [lacking: string, names: readonly string[]][] {
+  const having = new Map<string, Set<string>>();
+  for (const { host, name } of lost) having.set(name, (having.get(name) ?? new Set()).add(host));
+  const byLacking = new Map<string, string[]>();
+  for (const [name, losers] of having) {
+    const lacking = hosts.filter((host) => !losers.has(host)).join(', ');
+    byLacking.set(lacking, [...(byLacking.get(lacking) ?? []), name]);
+  }
+  return [...byLacking].sort(([, a], [, b]) => b.length - a.length);
 }
 
 function msrLine({ msrs, unreadMsrs }: Baseline['cpu']): string {

@@ -106,7 +106,11 @@ function field(
   );
   const nameless = named.reduce((bits, { bit }) => bits & ~(1 << bit), gone);
   return [
-    ...named.map(({ name, bit }) => ({ name, where: `${place}[${bit}]`, from: have, to: lack })),
+    ...named.map(({ name, bit }) => {
+      const where = `${place}[${bit}]`;
+      // What is said to be gone is no feature that a guest misses: the place stands for what goes.
+      return { name: rule === 'and' ? name : where, where, from: have, to: lack };
+    }),
     ...(nameless === 0 ? [] : [{ name: place, where: place, from: word(ours), to: word(theirs) }]),
   ];
 }

@@ -128,12 +128,14 @@ export const basicFeatures: readonly CpuidFeatureTable[] = [
       bmi1: 3,
       hle: 4,
       avx2: 5,
+      'fdp-excptn-only': 6, // the x87 data pointer is kept on exceptions only
       smep: 7,
       bmi2: 8,
       erms: 9,
       invpcid: 10,
       rtm: 11,
       'rdt-m': 12,
+      'zero-fcs-fds': 13, // the x87 selectors are gone
       mpx: 14,
       'rdt-a': 15,
       avx512f: 16,

@@ -44,6 +44,7 @@ describe('vtkit baseline', () => {
     expect(stdout).toMatch(/2 hosts, one CPU: GenuineIntel family 6 model 58 stepping 9/);
     expect(stdout).toMatch(/old.txt loses 0/);
     expect(stdout).toMatch(/young.txt loses 3\n {2}popcnt fsgsbase smep/);
+    expect(stdout).toMatch(/The cost of old.txt\n {2}popcnt fsgsbase smep\n$/);
   });
 
   it('writes a file that is a baseline again, and that a comparison takes', () => {
