@@ -49,8 +49,7 @@ struct Stmxcsr {
 // FXSAVE --------------------------------------------------------------------------------------------------------------
 
 bool mayFxsave(Cpu& cpu, const MicroOp& op) {
-  if ((cpu.cr0 & kCr0Em) != 0) return raise(cpu, kUd);
-  if ((cpu.cr0 & kCr0Ts) != 0) return raise(cpu, kNm);
+  if ((cpu.cr0 & (kCr0Em | kCr0Ts)) != 0) return raise(cpu, kNm);
   return alignedTo(cpu, op, 16);
 }
 

@@ -28,6 +28,8 @@
   ENTRY("v" NAME " xmm1, xmm2, xmm3, " VALUE)       \
   ENTRY("v" NAME " ymm1, ymm2, ymm3, " VALUE)
 #define IMMEDIATES(NAME) IMMEDIATE(NAME, "0x1b") IMMEDIATE(NAME, "0xe4") IMMEDIATE(NAME, "0x75")
+
+// clang-format off: a list
 #define IMMEDIATES128(NAME)                       \
   ENTRY(NAME " xmm1, xmm2, 0x1b")                 \
   ENTRY(NAME " xmm1, xmm2, 0xe1")                 \
@@ -423,3 +425,4 @@
                                                                   ENTRY("fnstcw [rdi]") ENTRY("fnstsw [rdi]")          \
                                                                       ENTRY("fnstsw ax") ENTRY("fldcw [rsi+8]")        \
                                                                           ENTRY("fwait")
+// clang-format on
