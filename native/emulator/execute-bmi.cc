@@ -77,13 +77,15 @@ struct Pext {
 struct Shlx {
   template <typename T>
   static T of(Cpu&, T value, T count) {
-    return static_cast<T>(value << (count & (kBits<T> - 1)));
+    constexpr T kMask = sizeof(T) * 8 - 1;
+    return static_cast<T>(value << (count & kMask));
   }
 };
 struct Shrx {
   template <typename T>
   static T of(Cpu&, T value, T count) {
-    return static_cast<T>(value >> (count & (kBits<T> - 1)));
+    constexpr T kMask = sizeof(T) * 8 - 1;
+    return static_cast<T>(value >> (count & kMask));
   }
 };
 struct Sarx {

@@ -133,8 +133,9 @@ T left(T value, uint64_t count) {
 template <typename T>
 T right(T value, uint64_t count) {
   constexpr unsigned bits = sizeof(T) * 8;
-  if (count >= bits) return is_signed_v<T> ? static_cast<T>(value >> (bits - 1)) : T{0};
-  return static_cast<T>(value >> count);
+  constexpr bool keepsSign = is_signed_v<T>;
+  if (count < bits) return static_cast<T>(value >> count);
+  return keepsSign ? static_cast<T>(value >> (bits - 1)) : T{0};
 }
 
 template <typename T, T (*Of)(T, uint64_t), unsigned N>

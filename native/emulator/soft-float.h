@@ -95,7 +95,10 @@ struct Unpacked {
 template <typename T>
 Unpacked<T> unpack(T value) {
   using F = Format<T>;
-  Unpacked<T> result = {(value & F::kSign) != 0, F::exponent(value) - F::kBias, uint64_t{value} & F::kFractionMask};
+  Unpacked<T> result;
+  result.negative = (value & F::kSign) != 0;
+  result.exponent = F::exponent(value) - F::kBias;
+  result.significand = uint64_t{value} & F::kFractionMask;
   if (F::exponent(value) != 0) {
     result.significand |= uint64_t{1} << F::kFraction;
     return result;
