@@ -38,13 +38,10 @@ extern const Handlers kJcc, kJmpRel, kJmpRm, kCallRel, kCallRm, kRet, kLoop, kLo
     kJmpFarRm, kCallFarRm, kRetFar, kIret, kInt, kInt3, kInt1, kInto, kBound, kHlt, kCli, kSti, kUd2;
 
 // execute-protection.cc
-extern const Handlers kInvpcid, kSegmentBase;
+extern const Handlers kInvpcid;
 
 // execute-system.cc
 extern const Handlers kGroup6, kGroup7, kLar, kLsl, kSyscall, kSysret, kSysenter, kSysexit, kClts, kInvd, kMovFromCr,
-    kMovToCr, kMovFromDr, kMovToDr, kRdmsr, kWrmsr, kRdtsc, kRdpmc, kCpuid, kArpl;
-
-// execute-x87.cc
-extern const Handlers kFpu, kFwait;
+    kMovToCr, kMovFromDr, kMovToDr, kRdmsr, kWrmsr, kRdtsc, kRdpmc, kCpuid, kFence, kArpl, kFpu, kFwait;
 
 }  // namespace vtkit::emulator
