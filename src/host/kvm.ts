@@ -3,6 +3,7 @@ import { accessSync, constants, statSync } from 'node:fs';
 import type { Answer } from '../native/contract.ts';
 import { loadAddon } from '../native/load.ts';
 import type { CpuidLeaf } from '../x86/cpuid.ts';
+import { withoutIds } from '../x86/cpuid-differences.ts';
 import { type Fact, fact, type HostFacts, type KvmAnswers } from './facts.ts';
 
 export function readKvmNode(path: string): HostFacts['kvmNode'] {
@@ -35,7 +36,8 @@ export function askKvm(path: string): Fact<KvmAnswers> {
       capabilities: named('KVM_CHECK_EXTENSION', probe.capabilities, (values) => values),
       featureMsrs: named('KVM_GET_MSRS', probe.featureMsrs, (pairs) => new Map(pairs)),
       supportedCpuid: fact(`KVM_GET_SUPPORTED_CPUID on ${path}`, () =>
-        parseCpuidEntries(loadAddon().kvmSupportedCpuid(path)),
+        // The kernel executes CPUID on whichever processor this runs on, and gives that one's ids.
+        parseCpuidEntries(loadAddon().kvmSupportedCpuid(path)).map(withoutIds),
       ),
     };
   });

@@ -50,7 +50,8 @@ onEveryBackend('machines that come and go', (backend) => {
     // Node's own threads and V8's heap come and go too, but not with the number of machines.
     expect(after.files).toBeLessThanOrEqual(before.files + 2);
     expect(after.threads).toBeLessThanOrEqual(before.threads + 2);
-    expect(after.mappings).toBeLessThanOrEqual(before.mappings + 50);
+    // What the collector has not reached yet may remain, but not a mapping for each machine.
+    expect(after.mappings).toBeLessThan(before.mappings + machines / 4);
   });
 });
 
