@@ -103,7 +103,7 @@ std::unique_ptr<Block> Blocks::decode(Cpu& cpu, uint64_t linear, uint64_t physic
     const bool first = block->ops.empty();
     MicroOp op;
     const Opcode* row = nullptr;
-    Decoded decoded = emulator::decode(host + at, 0x1000 - at, cpu.codeBits, op, row);
+    Decoded decoded = emulator::decode(host + at, 0x1000 - at, cpu.codeBits, cpu.features, op, row);
     if (decoded == Decoded::needsMore) {
       if (!first) break;
       uint8_t bytes[kMaxLength];
@@ -114,7 +114,7 @@ std::unique_ptr<Block> Blocks::decode(Cpu& cpu, uint64_t linear, uint64_t physic
       const uint8_t* rest = fetchPage(cpu, next, following);
       if (rest == nullptr) return nullptr;
       std::memcpy(bytes + here, rest, kMaxLength - here);
-      decoded = emulator::decode(bytes, kMaxLength, cpu.codeBits, op, row);
+      decoded = emulator::decode(bytes, kMaxLength, cpu.codeBits, cpu.features, op, row);
       block->nextPage = following & ~kPageMask;
     }
     if (decoded != Decoded::ok) {

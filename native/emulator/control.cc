@@ -76,6 +76,9 @@ bool setCr3(Cpu& cpu, uint64_t value) {
 uint64_t cr4Bits(const Cpu& cpu) {
   uint64_t bits = kCr4Pce;
   for (const Control& control : kCr4Bits) bits |= has(cpu, control.feature) ? control.bits : 0;
+  if (has(cpu.features, Feature::fxsr)) bits |= kCr4Osfxsr;
+  if (has(cpu.features, Feature::sse)) bits |= kCr4Osxmmexcpt;
+  if (has(cpu.features, Feature::xsave)) bits |= kCr4Osxsave;
   return bits;
 }
 
@@ -87,6 +90,7 @@ bool setCr4(Cpu& cpu, uint64_t value) {
   constexpr uint64_t kReloads = kCr4Pae | kCr4Pge | kCr4Pse | kCr4Smep;
   if (paePaging(cpu.cr0, value, cpu.efer) && (changed & kReloads) != 0 && !checkPointers(cpu, cpu.cr3)) return false;
   cpu.cr4 = value;
+  updateUsable(cpu);
   flushTlb(cpu);
   if ((changed & kCr4De) != 0) updateBreakpoints(cpu);
   cpu.leaveBlock = true;

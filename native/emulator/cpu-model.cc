@@ -1,6 +1,8 @@
 // The default processor model as data, and CPUID.
 #include "emulator/cpu-model.h"
 
+#include "emulator/xsave.h"
+
 namespace vtkit::emulator {
 
 namespace {
@@ -27,7 +29,6 @@ constexpr CpuidBit kAnnounced[] = {
     kCx16,
     kPcid,
     kX2apic,
-    kPopcnt,
     kTscDeadline,
     kHypervisor,
     kFsGsBase,
@@ -47,7 +48,9 @@ constexpr CpuidBit kAnnounced[] = {
     kInvariantTsc,
 };
 
-constexpr uint32_t kIndexed = 1;  // KVM_CPUID_FLAG_SIGNIFCANT_INDEX
+constexpr uint32_t kIndexed = 1;       // KVM_CPUID_FLAG_SIGNIFCANT_INDEX
+constexpr uint32_t kNoFcs = 1u << 13;  // x87 keeps no selectors
+constexpr auto kXcr0 = static_cast<uint32_t>(kXcr0X87 | kXcr0Sse | kXcr0Avx);
 constexpr unsigned kPhysicalBits = 46, kLinearBits = 57;
 
 uint32_t word(const char* text) {
@@ -85,9 +88,12 @@ std::vector<CpuidRow> defaultCpuid() {
       {0x0, 0, 0, 0, word("Genu"), word("ntel"), word("ineI")},
       {0x1, 0, 0, 0x000306c3, 0x00010800, 0, 0},  // family, model, stepping; one logical processor, CLFLUSH of 64 bytes
       {0x2, 0, 0, 1, 0, 0, 0},
-      {0x7, 0, kIndexed, 0, 0, 0, 0},
+      {0x7, 0, kIndexed, 0, kNoFcs, 0, 0},
       {0xb, 0, kIndexed, 0, 1, 0x100, 0},  // one thread a core
       {0xb, 1, kIndexed, 8, 1, 0x201, 0},
+      {0xd, 0, kIndexed, kXcr0, kXsaveBytes, kXsaveBytes, 0},
+      {0xd, 1, kIndexed, 0, kXsaveBytes, 0, 0},
+      {0xd, 2, kIndexed, kXsaveBytes - kAvxAt, kAvxAt, 0, 0},
       {0x40000000, 0, 0, 0x40000000, word("VTKI"), word("TVTK"), word("ITVT")},
       {0x80000000, 0, 0, 0x80000008, 0, 0, 0},
       {0x80000001, 0, 0, 0, 0, 0, 0},
@@ -105,6 +111,7 @@ std::vector<CpuidRow> defaultCpuid() {
       if (here) row.*bit.word |= 1u << bit.bit;
     }
   }
+  announceAll(rows);
   for (const CpuidRow& row : rows) {
     if (row.leaf < 0x40000000 && row.leaf > rows[0].eax) rows[0].eax = row.leaf;
   }
@@ -134,6 +141,7 @@ CpuidRow executeCpuid(const Cpu& cpu, uint32_t leaf, uint32_t subleaf) {
     if (!cpu.apic->enabled()) follow(result.edx, kApic.bit, false);
   }
   if (leaf == 7 && subleaf == 0) follow(result.ecx, 4, (cpu.cr4 & kCr4Pke) != 0);  // OSPKE
+  xsaveCpuid(cpu, result);
   if (leaf == 0xb && result.leaf == 0xb) result.edx = id;
   if (leaf == 0xb && found == nullptr) {
     result.ecx = subleaf & 0xff;

@@ -25,13 +25,12 @@ inline constexpr CpuidBit kVme = {1, 0, &CpuidRow::edx, 1}, kDebugExtensions = {
                           kPat = {1, 0, &CpuidRow::edx, 16}, kPse36 = {1, 0, &CpuidRow::edx, 17};
 inline constexpr CpuidBit kMonitor = {1, 0, &CpuidRow::ecx, 3}, kCx16 = {1, 0, &CpuidRow::ecx, 13},
                           kPcid = {1, 0, &CpuidRow::ecx, 17}, kX2apic = {1, 0, &CpuidRow::ecx, 21},
-                          kPopcnt = {1, 0, &CpuidRow::ecx, 23}, kTscDeadline = {1, 0, &CpuidRow::ecx, 24},
-                          kHypervisor = {1, 0, &CpuidRow::ecx, 31};
+                          kTscDeadline = {1, 0, &CpuidRow::ecx, 24}, kHypervisor = {1, 0, &CpuidRow::ecx, 31};
 inline constexpr CpuidBit kFsGsBase = {7, 0, &CpuidRow::ebx, 0}, kTscAdjust = {7, 0, &CpuidRow::ebx, 1},
                           kSmep = {7, 0, &CpuidRow::ebx, 7}, kInvpcid = {7, 0, &CpuidRow::ebx, 10},
                           kSmap = {7, 0, &CpuidRow::ebx, 20}, kUmip = {7, 0, &CpuidRow::ecx, 2},
                           kPku = {7, 0, &CpuidRow::ecx, 3}, kLa57 = {7, 0, &CpuidRow::ecx, 16},
-                          kSpecCtrl = {7, 0, &CpuidRow::edx, 26};
+                          kSpecCtrl = {7, 0, &CpuidRow::edx, 26}, kXsaves = {0xd, 1, &CpuidRow::eax, 3};
 inline constexpr CpuidBit kLahf = {0x80000001, 0, &CpuidRow::ecx, 0}, kSyscall = {0x80000001, 0, &CpuidRow::edx, 11},
                           kNx = {0x80000001, 0, &CpuidRow::edx, 20}, kGbPages = {0x80000001, 0, &CpuidRow::edx, 26},
                           kRdtscp = {0x80000001, 0, &CpuidRow::edx, 27}, kLm = {0x80000001, 0, &CpuidRow::edx, 29},

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "emulator/apic.h"
+#include "emulator/extended-state.h"
+#include "emulator/features.h"
 #include "emulator/platform.h"
 #include "memory/guest-memory.h"
 #include "vcpu/state.h"
@@ -30,7 +32,8 @@ inline constexpr uint64_t kCr0Pe = 1u << 0, kCr0Mp = 1u << 1, kCr0Em = 1u << 2, 
 inline constexpr uint64_t kCr4Vme = 1u << 0, kCr4Pvi = 1u << 1, kCr4Tsd = 1u << 2, kCr4De = 1u << 3, kCr4Pse = 1u << 4,
                           kCr4Pae = 1u << 5, kCr4Mce = 1u << 6, kCr4Pge = 1u << 7, kCr4Pce = 1u << 8,
                           kCr4Umip = 1u << 11, kCr4La57 = 1u << 12, kCr4FsGsBase = 1u << 16, kCr4Pcide = 1u << 17,
-                          kCr4Smep = 1u << 20, kCr4Smap = 1u << 21, kCr4Pke = 1u << 22;
+                          kCr4Smep = 1u << 20, kCr4Smap = 1u << 21, kCr4Pke = 1u << 22, kCr4Osfxsr = 1u << 9,
+                          kCr4Osxmmexcpt = 1u << 10, kCr4Osxsave = 1u << 18;
 inline constexpr uint64_t kEferSce = 1u << 0, kEferLme = 1u << 8, kEferLma = 1u << 10, kEferNxe = 1u << 11;
 
 enum Vector : uint8_t {
@@ -49,6 +52,7 @@ enum Vector : uint8_t {
   kPfFault = 14,
   kMf = 16,
   kAcFault = 17,
+  kXm = 19,
 };
 
 /** What a processor is asked to look at between two instructions. */
@@ -147,7 +151,13 @@ struct Cpu {
   static constexpr unsigned kMsrSlots = 128;
   uint64_t msrs[kMsrSlots];  // those that have no other effect (msrs.cc)
   uint32_t pkru;
-  vcpu::Fpu fpu;
+  uint8_t usable;  // registers that need no look at control registers (Usable)
+  uint32_t mxcsr;
+  uint64_t xcr0, xss;
+  Features features;
+  X87 x87;
+  VectorRegister vectors[16];
+  uint64_t randomState;  // of RDRAND and RDSEED
 
   static constexpr unsigned kTlbEntries = 1024, kJumps = 1024, kFilledKnown = 64;
   TlbEntry tlb[kTlbEntries];

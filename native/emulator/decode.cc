@@ -47,6 +47,11 @@ struct Prefixes {
   uint8_t repeat = 0;
   uint8_t rex = 0;
   int segment = -1;
+  // Of a VEX prefix (SDM Vol. 2A, 2.3.5); its R, X, B and W are in `rex`.
+  bool vex = false, w = false, l = false;
+  uint8_t vvvv = 0;
+
+  unsigned mandatory() const { return repeat == 0xf3 ? kF3 : repeat == 0xf2 ? kF2 : operand ? k66 : kNoPrefix; }
 };
 
 /** 16-bit addressing (SDM Vol. 2A, table 2-1). */
@@ -68,14 +73,14 @@ void address16(Reader& reader, unsigned mod, unsigned rm, MicroOp& op, unsigned&
 }
 
 /** 32- and 64-bit addressing (SDM Vol. 2A, tables 2-2 and 2-3). */
-void address32(Reader& reader, unsigned mod, unsigned rm, uint8_t rex, bool code64, MicroOp& op,
+void address32(Reader& reader, unsigned mod, unsigned rm, uint8_t rex, bool code64, MicroOp& op, bool vsib,
                unsigned& defaultSegment) {
   unsigned base = rm;
   if (rm == 4) {
     const uint8_t sib = reader.byte();
     base = sib & 7;
     const unsigned index = (sib >> 3 & 7) | (rex & 2) << 2;
-    if (index != 4) {
+    if (index != 4 || vsib) {
       op.index = static_cast<uint8_t>(index);
       op.scale = sib >> 6;
     }
@@ -99,6 +104,37 @@ uint8_t byteRegister(unsigned index, bool rex) {
   return static_cast<uint8_t>(!rex && index >= 4 && index < 8 ? (index - 4) * 8 + 1 : index * 8);
 }
 
+/** The rest of a VEX prefix after C4 or C5: the opcode map and the mandatory prefix that it stands for. */
+void readVex(Reader& reader, bool threeBytes, bool code64, Prefixes& prefixes, unsigned& map, unsigned& mandatory) {
+  // R, X, B and vvvv are inverted. Outside 64-bit mode there are eight registers.
+  uint8_t byte = reader.byte();
+  unsigned rex = (byte & 0x80) != 0 ? 0 : 4;
+  map = 1;
+  if (threeBytes) {
+    rex |= ~byte >> 5 & 3u;
+    map = byte & 31;
+    byte = reader.byte();
+    prefixes.w = (byte & 0x80) != 0;
+  }
+  prefixes.vex = true;
+  prefixes.rex = static_cast<uint8_t>(code64 ? 0x40 | rex | (prefixes.w ? 8 : 0) : 0);
+  prefixes.vvvv = static_cast<uint8_t>((~byte >> 3 & 15) & (code64 ? 15 : 7));
+  prefixes.l = (byte & 4) != 0;
+  mandatory = (byte & 3) == 0 ? kNoPrefix : (byte & 3) == 1 ? k66 : (byte & 3) == 2 ? kF3 : kF2;
+}
+
+/** Whether the processor has the row's instruction in this encoding, and the encoding is one of it. */
+bool encodes(const Opcode& row, const Prefixes& prefixes, Features features) {
+  if (!prefixes.vex) return has(features, row.legacy);
+  if (!has(features, prefixes.l ? row.vex256 : row.vex128)) return false;
+  return (row.flags & kNoV) == 0 || prefixes.vvvv == 0;
+}
+
+unsigned encodingOf(const Opcode& row, const Prefixes& prefixes) {
+  if (prefixes.vex) return prefixes.l ? kVex256 : kVex128;
+  return (row.flags & kMmx) != 0 ? kMmx64 : kSse128;
+}
+
 void readImmediates(Reader& reader, uint32_t flags, unsigned operandBytes, unsigned addressBytes, MicroOp& op) {
   const unsigned z = operandBytes == 2 ? 2 : 4;
   if ((flags & kImm16) != 0) op.immediate = reader.unsignedBytes(2);
@@ -115,7 +151,8 @@ void readImmediates(Reader& reader, uint32_t flags, unsigned operandBytes, unsig
 
 }  // namespace
 
-Decoded decode(const uint8_t* bytes, unsigned available, unsigned codeBits, MicroOp& op, const Opcode*& found) {
+Decoded decode(const uint8_t* bytes, unsigned available, unsigned codeBits, Features features, MicroOp& op,
+               const Opcode*& found) {
   op = MicroOp();
   Reader reader(bytes, available < kMaxLength ? available : kMaxLength);
   const bool code64 = codeBits == 64;
@@ -167,24 +204,36 @@ Decoded decode(const uint8_t* bytes, unsigned available, unsigned codeBits, Micr
     prefixes.rex = 0;  // REX counts only right before the opcode
   }
 opcode:
-  unsigned map = 0;
+  unsigned map = 0, mandatory = prefixes.mandatory();
   uint8_t opcode = reader.byte();
   if (opcode == 0x0f) {
     map = 1;
     opcode = reader.byte();
-    if (opcode == 0x38) {
-      map = 2;
+    if (opcode == 0x38 || opcode == 0x3a) {
+      map = opcode == 0x38 ? 2 : 3;
       opcode = reader.byte();
     }
+  } else if ((opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62) && (code64 || (reader.peek() & 0xc0) == 0xc0)) {
+    // VEX and EVEX stand where LES, LDS and BOUND do: in 64-bit mode always, else where ModRM names a register.
+    if (reader.isShort()) return ended();
+    if (opcode == 0x62 || prefixes.rex != 0 || prefixes.lock || mandatory != kNoPrefix) return Decoded::invalid;
+    readVex(reader, opcode == 0xc4, code64, prefixes, map, mandatory);
+    opcode = reader.byte();
+    if (reader.isShort()) return ended();
+    if (map < 1 || map > 3) return Decoded::invalid;
   }
   const unsigned nextReg = reader.glance() >> 3 & 7;
-  const Opcode& row = opcodeOf(map, opcode, nextReg, code64);
-  if (reader.isShort() || (reader.atEnd() && (row.flags & kModRm) != 0)) return ended();
-  // VEX and EVEX stand where LES, LDS and BOUND do: in 64-bit mode always, else where ModRM names a register. CPUID
-  // announces nothing that they encode.
-  const bool vex = map == 0 && (opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62);
-  if (vex && (code64 || (reader.peek() & 0xc0) == 0xc0)) return Decoded::invalid;
-  if (row.mnemonic == nullptr) return Decoded::unknown;
+  const VectorKey key = {map, mandatory, opcode, reader.glance(), prefixes.vex, prefixes.w};
+  const Opcode* chosen = map == 0 ? nullptr : vectorOpcodeOf(key);
+  // A processor without LZCNT takes its bytes for BSR.
+  if (chosen != nullptr && !encodes(*chosen, prefixes, features)) chosen = nullptr;
+  if (chosen == nullptr && !prefixes.vex && map <= 1) chosen = &opcodeOf(map, opcode, nextReg, code64);
+  if (reader.isShort() || (reader.atEnd() && (chosen == nullptr || (chosen->flags & kModRm) != 0))) return ended();
+  if (chosen == nullptr || chosen->mnemonic == nullptr ||
+      !has(features, prefixes.vex ? Feature::always : chosen->legacy)) {
+    return Decoded::invalid;
+  }
+  const Opcode& row = *chosen;
   found = &row;
   const uint32_t flags = row.flags;
 
@@ -197,6 +246,7 @@ opcode:
     operandBytes = (codeBits == 16) != prefixes.operand ? 2 : 4;
   }
   if ((flags & kForce32) != 0) operandBytes = code64 ? 8 : 4;
+  if ((flags & kWide) != 0) operandBytes = (prefixes.rex & 8) != 0 ? 8 : 4;
   // Near branches of 64-bit mode take a 32-bit displacement whatever 66 says (as Intel processors do).
   if (code64 && (flags & kRelZ) != 0) operandBytes = 8;
   const unsigned addressBytes = code64 ? (prefixes.address ? 4 : 8) : ((codeBits == 16) != prefixes.address ? 2 : 4);
@@ -205,7 +255,11 @@ opcode:
   op.addressMask = maskOf(addressBytes * 8);
   op.operandBytes = static_cast<uint8_t>(operandBytes);
   op.opcode = opcode;
-  op.repeat = prefixes.repeat;
+  if (prefixes.vex) {
+    op.vvvv = prefixes.vvvv;
+  } else {
+    op.repeat = prefixes.repeat;
+  }
   unsigned defaultSegment = DS;
   const bool rex = prefixes.rex != 0;
   if ((flags & kModRm) != 0) {
@@ -214,11 +268,12 @@ opcode:
     op.regIndex = static_cast<uint8_t>((modrm >> 3 & 7) | (prefixes.rex & 4) << 1);
     op.rmIndex = static_cast<uint8_t>((modrm & 7) | (prefixes.rex & 1) << 3);
     op.memory = mod != 3 && (flags & kForce32) == 0;
+    if ((flags & kX87) != 0) op.immediate = modrm;
     if (op.memory) {
       if (addressBytes == 2) {
         address16(reader, mod, modrm & 7, op, defaultSegment);
       } else {
-        address32(reader, mod, modrm & 7, prefixes.rex, code64, op, defaultSegment);
+        address32(reader, mod, modrm & 7, prefixes.rex, code64, op, (flags & kVsib) != 0, defaultSegment);
       }
     }
   } else if ((flags & kOpReg) != 0) {
@@ -239,7 +294,8 @@ opcode:
       (prefixes.lock && ((flags & kLock) == 0 || !op.memory))) {
     return Decoded::invalid;
   }
-  const unsigned size = operandBytes == 1 ? 0 : operandBytes == 2 ? 1 : operandBytes == 4 ? 2 : 3;
+  unsigned size = operandBytes == 1 ? 0 : operandBytes == 2 ? 1 : operandBytes == 4 ? 2 : 3;
+  if ((flags & kVector) != 0) size = encodingOf(row, prefixes);
   op.run = row.handlers->by[formOf(row, op)][size];
   return Decoded::ok;
 }

@@ -1,6 +1,7 @@
 // Decoding: bytes to a micro-op (SDM Vol. 2A, chapter 2).
 #pragma once
 
+#include "emulator/features.h"
 #include "emulator/micro-op.h"
 
 namespace vtkit::emulator {
@@ -17,7 +18,8 @@ enum class Decoded : uint8_t {
 
 struct Opcode;
 
-/** Decodes one instruction of `available` bytes for a code size of 16, 32 or 64 bits. */
-Decoded decode(const uint8_t* bytes, unsigned available, unsigned codeBits, MicroOp& op, const Opcode*& row);
+/** Decodes one instruction of `available` bytes for a code size of 16, 32 or 64 bits and a processor's features. */
+Decoded decode(const uint8_t* bytes, unsigned available, unsigned codeBits, Features features, MicroOp& op,
+               const Opcode*& row);
 
 }  // namespace vtkit::emulator

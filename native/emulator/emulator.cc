@@ -5,8 +5,10 @@
 
 #include "emulator/breakpoints.h"
 #include "emulator/cpu-model.h"
+#include "emulator/host-float.h"
 #include "emulator/mmu.h"
 #include "emulator/msrs.h"
+#include "emulator/save-area.h"
 #include "emulator/system.h"
 
 namespace vtkit::emulator {
@@ -31,6 +33,12 @@ Emulator::Emulator(memory::GuestMemory& memory, Platform& platform, uint32_t id,
   all_->push_back(cpu_.get());
   cpu_->filledCount = Cpu::kFilledKnown + 1;  // the first flush clears every entry
   resetMsrs(*cpu_);
+  // INIT changes none of these either. Control words are as every hypervisor starts, though RESET masks no exception.
+  resetX87(cpu_->x87);
+  cpu_->mxcsr = kMxcsrReset;
+  cpu_->xcr0 = kXcr0X87;
+  cpu_->features = announced(cpuid_);
+  cpu_->randomState = id;
   reset();
 }
 
@@ -66,8 +74,6 @@ void Emulator::reset() {
   for (uint64_t& address : cpu.dr) address = 0;
   cpu.dr6 = 0xffff0ff0;
   cpu.dr7 = 0x400;
-  cpu.fpu.fcw = 0x37f;
-  cpu.fpu.mxcsr = 0x1f80;
   cpu.queuedVector = -1;
   cpu.fault = {};
   cpu.shadow = cpu.shadowNext = cpu.trapBlocked = cpu.nmiMasked = cpu.halted = cpu.pauses = false;
@@ -237,6 +243,7 @@ void Emulator::trapBehind(bool steps) {
 
 Emulator::Stop Emulator::run(uint64_t turnEnd) {
   Cpu& cpu = *cpu_;
+  setHostMxcsr(kMxcsrReset);
   cpu.halted = cpu.unknown = cpu.shutdown = cpu.closing = false;
   cpu.deadline.store(0);
   for (;;) {

@@ -53,6 +53,14 @@ class Emulator final : private ApicHost {
   void getSregs(vcpu::Sregs& sregs);
   /** Null, or why no processor could be in that state. */
   const char* setSregs(const vcpu::Sregs& sregs);
+  void getFpu(vcpu::Fpu& fpu);
+  void setFpu(const vcpu::Fpu& fpu);
+  /** The area that XSAVE would write for all components, in the standard form; `bytes` of it, at least kXsaveBytes. */
+  void getXsave(uint8_t* area, unsigned bytes);
+  /** Null, or why no processor could be in that state. */
+  const char* setXsave(const uint8_t* area);
+  const char* setXcr0(uint64_t value);
+  void setCpuid(std::vector<CpuidRow> rows);
   void getEvents(vcpu::Events& events);
   void setEvents(const vcpu::Events& events);
 
@@ -71,7 +79,7 @@ class Emulator final : private ApicHost {
   const Cpu& cpu() const { return *cpu_; }
   /** During a call of the platform: the address behind the instruction that makes it. */
   uint64_t rip() const { return nextRip(*cpu_); }
-  std::vector<CpuidRow>& cpuid() { return cpuid_; }
+  const std::vector<CpuidRow>& cpuid() const { return cpuid_; }
 
   /** The instruction that is not known: its linear address, and how many bytes of it could be read. */
   unsigned unknownBytes(uint8_t* to, unsigned most, uint64_t& linear);

@@ -11,6 +11,10 @@
 
 namespace vtkit::emulator {
 
+namespace {
+constexpr uint32_t kXsaveStateBytes = 4096;  // sizeof(kvm_xsave)
+}  // namespace
+
 using vcpu::Continuation;
 using vcpu::ExitKind;
 
@@ -212,6 +216,10 @@ uint32_t Processor::stateBytes(vcpu::StateKind kind) {
   switch (kind) {
     case vcpu::StateKind::fpu:
       return sizeof(vcpu::Fpu);
+    case vcpu::StateKind::xsave:
+      return kXsaveStateBytes;
+    case vcpu::StateKind::xcrs:
+      return sizeof(vcpu::Xcrs);
     case vcpu::StateKind::events:
       return sizeof(vcpu::Events);
     case vcpu::StateKind::mpState:
@@ -226,7 +234,16 @@ uint32_t Processor::stateBytes(vcpu::StateKind kind) {
 void Processor::getState(vcpu::StateKind kind, void* to) {
   const Cpu& cpu = emulator_.cpu();
   if (kind == vcpu::StateKind::fpu) {
-    std::memcpy(to, &cpu.fpu, sizeof(cpu.fpu));
+    vcpu::Fpu fpu;
+    emulator_.getFpu(fpu);
+    std::memcpy(to, &fpu, sizeof(fpu));
+  } else if (kind == vcpu::StateKind::xsave) {
+    emulator_.getXsave(static_cast<uint8_t*>(to), kXsaveStateBytes);
+  } else if (kind == vcpu::StateKind::xcrs) {
+    vcpu::Xcrs xcrs = {};
+    xcrs.count = 1;
+    xcrs.registers[0].value = cpu.xcr0;
+    std::memcpy(to, &xcrs, sizeof(xcrs));
   } else if (kind == vcpu::StateKind::events) {
     vcpu::Events events;
     emulator_.getEvents(events);
@@ -246,7 +263,18 @@ void Processor::getState(vcpu::StateKind kind, void* to) {
 void Processor::setState(vcpu::StateKind kind, const void* from) {
   Cpu& cpu = emulator_.cpu();
   if (kind == vcpu::StateKind::fpu) {
-    std::memcpy(&cpu.fpu, from, sizeof(cpu.fpu));
+    vcpu::Fpu fpu;
+    std::memcpy(&fpu, from, sizeof(fpu));
+    emulator_.setFpu(fpu);
+  } else if (kind == vcpu::StateKind::xsave) {
+    if (const char* why = emulator_.setXsave(static_cast<const uint8_t*>(from))) throw os::SystemError(EINVAL, why);
+  } else if (kind == vcpu::StateKind::xcrs) {
+    vcpu::Xcrs xcrs;
+    std::memcpy(&xcrs, from, sizeof(xcrs));
+    for (uint32_t i = 0; i < std::min<uint32_t>(xcrs.count, 16); i++) {
+      if (xcrs.registers[i].number != 0) continue;
+      if (const char* why = emulator_.setXcr0(xcrs.registers[i].value)) throw os::SystemError(EINVAL, why);
+    }
   } else if (kind == vcpu::StateKind::events) {
     vcpu::Events events;
     std::memcpy(&events, from, sizeof(events));
@@ -296,11 +324,11 @@ std::vector<vcpu::CpuidEntry> Processor::getCpuid() {
 }
 
 void Processor::setCpuid(const std::vector<vcpu::CpuidEntry>& entries) {
-  std::vector<CpuidRow>& rows = emulator_.cpuid();
-  rows.clear();
+  std::vector<CpuidRow> rows;
   for (const vcpu::CpuidEntry& entry : entries) {
     rows.push_back({entry.function, entry.index, entry.flags, entry.eax, entry.ebx, entry.ecx, entry.edx});
   }
+  emulator_.setCpuid(std::move(rows));
 }
 
 }  // namespace vtkit::emulator

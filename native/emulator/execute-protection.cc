@@ -97,6 +97,6 @@ bool segmentBase(Cpu& cpu, const MicroOp& op) {
   return true;
 }
 
-const Handlers kInvpcid = kReaching<Invpcid>;
+const Handlers kInvpcid = kReaching<Invpcid>, kSegmentBase = kPlain<segmentBase>;
 
 }  // namespace vtkit::emulator

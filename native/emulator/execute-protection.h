@@ -13,7 +13,5 @@ bool monitor(Cpu& cpu, const MicroOp& op);
 bool mwait(Cpu& cpu);
 /** Where several processors take turns, it is the next one's. */
 void pause(Cpu& cpu);
-/** RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE by ModRM.reg. */
-bool segmentBase(Cpu& cpu, const MicroOp& op);
 
 }  // namespace vtkit::emulator

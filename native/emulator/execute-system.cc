@@ -7,15 +7,11 @@
 #include "emulator/families.h"
 #include "emulator/msrs.h"
 #include "emulator/system.h"
+#include "emulator/xsave.h"
 
 namespace vtkit::emulator {
 
 namespace {
-
-bool unknown(Cpu& cpu) {
-  cpu.unknown = true;
-  return false;
-}
 
 bool privileged(Cpu& cpu) { return cpu.cpl == 0 ? true : gp(cpu); }
 
@@ -200,6 +196,10 @@ struct Group7 {
         return monitor(cpu, op);
       case 0xc9:
         return mwait(cpu);
+      case 0xd0:
+        return has(cpu.features, Feature::xsave) ? xgetbv(cpu) : raise(cpu, kUd);
+      case 0xd1:
+        return has(cpu.features, Feature::xsave) ? xsetbv(cpu) : raise(cpu, kUd);
       case 0xca:
         return clac(cpu);
       case 0xcb:
@@ -355,6 +355,7 @@ bool sysexit(Cpu& cpu, const MicroOp& op) {
 bool clts(Cpu& cpu, const MicroOp&) {
   if (!privileged(cpu)) return false;
   cpu.cr0 &= ~kCr0Ts;
+  updateUsable(cpu);
   return true;
 }
 
@@ -473,23 +474,6 @@ bool cpuid(Cpu& cpu, const MicroOp&) {
   return true;
 }
 
-/** LFENCE, MFENCE, SFENCE with a register; CLFLUSH is not announced, the rest is not known. */
-bool fence(Cpu& cpu, const MicroOp& op) {
-  const unsigned function = op.regIndex & 7;
-  if (!op.memory && function >= 5) return true;
-  if (!op.memory && function < 4 && op.repeat == 0xf3) return segmentBase(cpu, op);
-  return unknown(cpu);
-}
-
-/** x87: absent, so WAIT and ESC trap as CR0 says, and are else reported. */
-bool fpu(Cpu& cpu, const MicroOp&) {
-  if ((cpu.cr0 & (kCr0Em | kCr0Ts)) != 0) return raise(cpu, kNm);
-  return unknown(cpu);
-}
-bool fwait(Cpu& cpu, const MicroOp&) {
-  return (cpu.cr0 & kCr0Mp) != 0 && (cpu.cr0 & kCr0Ts) != 0 ? raise(cpu, kNm) : true;
-}
-
 }  // namespace
 
 const Handlers kGroup6 = kReaching<Group6>, kGroup7 = kReaching<Group7>, kLar = kReaching<Look<AccessRights>::Form>,
@@ -498,6 +482,6 @@ const Handlers kGroup6 = kReaching<Group6>, kGroup7 = kReaching<Group7>, kLar = 
                kInvd = kPlain<cacheOperation>, kMovFromCr = kPlain<movFromCr>, kMovToCr = kPlain<movToCr>,
                kMovFromDr = kPlain<movFromDr>, kMovToDr = kPlain<movToDr>, kRdmsr = kPlain<rdmsr>,
                kWrmsr = kPlain<wrmsr>, kRdtsc = kPlain<rdtsc>, kRdpmc = kPlain<rdpmc>, kCpuid = kPlain<cpuid>,
-               kFence = kPlain<fence>, kArpl = kReaching<Arpl>, kFpu = kPlain<fpu>, kFwait = kPlain<fwait>;
+               kArpl = kReaching<Arpl>;
 
 }  // namespace vtkit::emulator

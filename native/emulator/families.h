@@ -38,10 +38,13 @@ extern const Handlers kJcc, kJmpRel, kJmpRm, kCallRel, kCallRm, kRet, kLoop, kLo
     kJmpFarRm, kCallFarRm, kRetFar, kIret, kInt, kInt3, kInt1, kInto, kBound, kHlt, kCli, kSti, kUd2;
 
 // execute-protection.cc
-extern const Handlers kInvpcid;
+extern const Handlers kInvpcid, kSegmentBase;
 
 // execute-system.cc
 extern const Handlers kGroup6, kGroup7, kLar, kLsl, kSyscall, kSysret, kSysenter, kSysexit, kClts, kInvd, kMovFromCr,
-    kMovToCr, kMovFromDr, kMovToDr, kRdmsr, kWrmsr, kRdtsc, kRdpmc, kCpuid, kFence, kArpl, kFpu, kFwait;
+    kMovToCr, kMovFromDr, kMovToDr, kRdmsr, kWrmsr, kRdtsc, kRdpmc, kCpuid, kArpl;
+
+// execute-x87.cc
+extern const Handlers kFpu, kFwait;
 
 }  // namespace vtkit::emulator

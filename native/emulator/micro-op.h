@@ -41,8 +41,11 @@ struct MicroOp {
   uint8_t base, index, scale;  // gpr indices
   uint8_t segment;
   uint8_t operandBytes;  // 1, 2, 4 or 8
-  uint8_t repeat;        // 0, 0xf2 or 0xf3
-  bool memory;           // ModRM names memory
+  union {
+    uint8_t repeat;  // 0, 0xf2 or 0xf3
+    uint8_t vvvv;    // of a VEX prefix: its register (an instruction has one or the other)
+  };
+  bool memory;  // ModRM names memory
 };
 
 /** The offset part of a memory operand's address. */

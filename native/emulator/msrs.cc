@@ -66,6 +66,7 @@ constexpr Msr kMsrs[] = {
     {0x2ff, 0x2ff, Rule::bits, 0xc06, 0xcff, 0, kMtrr},                            // IA32_MTRR_DEF_TYPE: on, write-back
     {0x400, 0x400 + 4 * kMceBanks - 1, Rule::custom, 0, kAll, 0, kMca},            // IA32_MCi_CTL, STATUS, ADDR, MISC
     {0x6e0, 0x6e0, Rule::custom, 0, kAll, 0, kTscDeadline},                        // IA32_TSC_DEADLINE
+    {0xda0, 0xda0, Rule::zero, 0, 0, 0, kXsaves, &Cpu::xss},                       // IA32_XSS: no supervisor states
     {0x800, 0x8ff, Rule::custom, 0, kAll, 0, kX2apic},                             // x2APIC registers
     {0xc0000080, 0xc0000080, Rule::custom, 0, kAll, 0, kLm},                       // IA32_EFER
     {0xc0000081, 0xc0000081, Rule::bits, 0, kAll, 0, kSyscall, &Cpu::star},        // IA32_STAR

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "emulator/dispatch.h"
+#include "emulator/features.h"
 
 namespace vtkit::emulator {
 
@@ -43,12 +44,28 @@ enum OpcodeFlags : uint32_t {
   kForce32 = 1u << 20,    // no 16-bit form (moves of control registers: 32 or 64 bits)
   kByteRm = 1u << 21,     // the operand of ModRM.rm is a byte, whatever the operand size
   kRepeats = 1u << 22,    // a string instruction: REP chooses its second form
+  kVector = 1u << 23,     // handlers by Encoding instead of operand size
+  kMmx = 1u << 24,        // without VEX: MMX registers
+  kNoV = 1u << 25,        // VEX.vvvv has to be 1111
+  kVexW0 = 1u << 26,      // VEX.W has to be 0
+  kVexW1 = 1u << 27,
+  kVsib = 1u << 28,  // the index register is a vector
+  kWide = 1u << 29,  // operands are 64 bits with REX.W or VEX.W, else 32
+  kX87 = 1u << 30,   // the immediate is the ModRM byte
 };
+
+/** Which registers a vector instruction works on: the second index of its handlers. */
+enum Encoding : unsigned { kMmx64, kSse128, kVex128, kVex256 };
+
+/** The mandatory prefix of an opcode (SDM Vol. 2A, 2.1.2), as VEX.pp has it. */
+enum MandatoryPrefix : unsigned { kNoPrefix, k66, kF3, kF2 };
 
 struct Opcode {
   const char* mnemonic = nullptr;  // null: not known
   uint32_t flags = 0;
   const Handlers* handlers = nullptr;
+  // What CPUID has to announce for the encodings: without VEX, and with VEX of either length.
+  Feature legacy = Feature::always, vex128 = Feature::never, vex256 = Feature::never;
 };
 
 /** Which of its two forms a decoded instruction has. */
@@ -56,9 +73,19 @@ inline unsigned formOf(const Opcode& row, const MicroOp& op) {
   return (row.flags & kRepeats) != 0 ? op.repeat != 0 : op.memory;
 }
 
-/** The row of an opcode: map 0 is one byte, map 1 two (0F), map 2 three (0F 38); `reg` is ModRM.reg, which only groups
- * look at. */
+/**
+ * The row of an opcode: map 0 is one byte, map 1 two bytes (0F); `reg` is ModRM.reg, which only groups look at.
+ * With no mnemonic where there is none.
+ */
 const Opcode& opcodeOf(unsigned map, uint8_t opcode, unsigned reg, bool code64);
+/** What chooses a row of maps 1 to 3 (0F, 0F 38, 0F 3A): the mandatory prefix too, and VEX.W, and memory or not. */
+struct VectorKey {
+  unsigned map, prefix;
+  uint8_t opcode, modrm;
+  bool vex, w;
+};
+/** Null where there is none. */
+const Opcode* vectorOpcodeOf(const VectorKey& key);
 
 // Families, one file each. A family is a template over operand type and form; a row of the table is made of it by how
 // its instructions follow each other.

@@ -134,6 +134,7 @@ void updateMode(Cpu& cpu) {
         !cpu.protectedMode() || cpu.v86() || ((s.type & 8) == 0 && (s.type & 2) != 0 && (s.type & 4) == 0);
     if (plain && data) cpu.flat = static_cast<uint8_t>(cpu.flat | 1u << seg);
   }
+  updateUsable(cpu);
   cpu.leaveBlock = true;
   const uint64_t base = cpu.codeBits == 64 ? 0 : cs.base, limit = cpu.codeBits == 64 ? ~uint64_t{0} : cs.limit;
   if (base != cpu.codeBase || limit != cpu.codeLimit) {

@@ -1,7 +1,9 @@
 // State of an emulated processor in KVM's layouts.
 #include "emulator/emulator.h"
 #include "emulator/mmu.h"
+#include "emulator/save-area.h"
 #include "emulator/system.h"
+#include "emulator/xsave.h"
 
 namespace vtkit::emulator {
 
@@ -85,6 +87,101 @@ const char* Emulator::setSregs(const vcpu::Sregs& sregs) {
   flushTlb(cpu);
   updateMode(cpu);
   return nullptr;
+}
+
+void Emulator::getFpu(vcpu::Fpu& fpu) {
+  const Cpu& cpu = *cpu_;
+  LegacyArea area = {};
+  getX87(cpu.x87, area);
+  fpu = {};
+  std::memcpy(fpu.fpr, area.st, sizeof(fpu.fpr));
+  fpu.fcw = area.control;
+  fpu.fsw = area.status;
+  fpu.ftwx = area.used;
+  fpu.lastOpcode = area.opcode;
+  fpu.lastIp = area.ip;
+  fpu.lastDp = area.dp;
+  for (unsigned i = 0; i < 16; i++) std::memcpy(fpu.xmm[i], cpu.vectors[i].u8, 16);
+  fpu.mxcsr = cpu.mxcsr;
+}
+
+void Emulator::setFpu(const vcpu::Fpu& fpu) {
+  Cpu& cpu = *cpu_;
+  LegacyArea area = {};
+  std::memcpy(area.st, fpu.fpr, sizeof(area.st));
+  area.control = fpu.fcw;
+  area.status = fpu.fsw;
+  area.used = fpu.ftwx;
+  area.opcode = fpu.lastOpcode;
+  area.ip = fpu.lastIp;
+  area.dp = fpu.lastDp;
+  setX87(cpu.x87, area);
+  for (unsigned i = 0; i < 16; i++) std::memcpy(cpu.vectors[i].u8, fpu.xmm[i], 16);
+  cpu.mxcsr = fpu.mxcsr & kMxcsrKnown;
+}
+
+namespace {
+
+struct XsaveArea {
+  LegacyArea legacy;
+  uint64_t components, compacted, reserved[6];
+  uint8_t upper[16][16];
+};
+static_assert(offsetof(XsaveArea, upper) == kAvxAt && sizeof(XsaveArea) == kXsaveBytes);
+
+}  // namespace
+
+void Emulator::getXsave(uint8_t* to, unsigned bytes) {
+  const Cpu& cpu = *cpu_;
+  XsaveArea area = {};
+  getX87(cpu.x87, area.legacy);
+  area.legacy.mxcsr = cpu.mxcsr;
+  area.legacy.mxcsrMask = kMxcsrKnown;
+  area.components = kXcr0X87 | kXcr0Sse | kXcr0Avx;
+  for (unsigned i = 0; i < 16; i++) {
+    std::memcpy(area.legacy.xmm[i], cpu.vectors[i].u8, 16);
+    std::memcpy(area.upper[i], cpu.vectors[i].u8 + 16, 16);
+  }
+  std::memset(to, 0, bytes);
+  std::memcpy(to, &area, sizeof(area));
+}
+
+const char* Emulator::setXsave(const uint8_t* from) {
+  Cpu& cpu = *cpu_;
+  XsaveArea area;
+  std::memcpy(&area, from, sizeof(area));
+  if ((area.components & ~(kXcr0X87 | kXcr0Sse | kXcr0Avx)) != 0)
+    return "XSTATE_BV has components that this processor does not have";
+  if (area.compacted != 0) return "the XSAVE area is in the compacted form";
+  if ((area.legacy.mxcsr & ~kMxcsrKnown) != 0) return "MXCSR has bits that this processor does not have";
+  if ((area.components & kXcr0X87) != 0) {
+    setX87(cpu.x87, area.legacy);
+  } else {
+    cpu.x87 = {};
+    resetX87(cpu.x87);
+  }
+  if ((area.components & kXcr0Sse) == 0) std::memset(area.legacy.xmm, 0, sizeof(area.legacy.xmm));
+  if ((area.components & kXcr0Avx) == 0) std::memset(area.upper, 0, sizeof(area.upper));
+  cpu.mxcsr = area.legacy.mxcsr;
+  for (unsigned i = 0; i < 16; i++) {
+    std::memcpy(cpu.vectors[i].u8, area.legacy.xmm[i], 16);
+    std::memcpy(cpu.vectors[i].u8 + 16, area.upper[i], 16);
+  }
+  return nullptr;
+}
+
+const char* Emulator::setXcr0(uint64_t value) {
+  if (!mayBeXcr0(*cpu_, value)) return "XCR0 has bits that this processor does not have";
+  cpu_->xcr0 = value;
+  updateUsable(*cpu_);
+  return nullptr;
+}
+
+void Emulator::setCpuid(std::vector<CpuidRow> rows) {
+  cpuid_ = std::move(rows);
+  // What there is decides what bytes mean.
+  cpu_->features = announced(cpuid_);
+  blocks_.clear(*cpu_);
 }
 
 void Emulator::getEvents(vcpu::Events& events) {

@@ -57,9 +57,20 @@ void writeApic(Cpu& cpu, uint64_t physical, const void* from, unsigned bytes) {
 
 bool isApic(const Cpu& cpu, uint64_t physical) { return (physical & ~kPageMask) == cpu.apic->page(); }
 
+/** Devices are asked for at most eight bytes at a time. */
+bool inPieces(const Cpu& cpu, uint64_t physical, unsigned bytes) {
+  if (bytes <= 8) return false;
+  const memory::Slot* slot = cpu.memory->find(physical);
+  return isApic(cpu, physical) || slot == nullptr || slot->readOnly;
+}
+
 }  // namespace
 
 bool readPhysical(Cpu& cpu, uint64_t physical, void* to, unsigned bytes) {
+  if (inPieces(cpu, physical, bytes)) {
+    return readPhysical(cpu, physical, to, 8) &&
+           readPhysical(cpu, physical + 8, static_cast<uint8_t*>(to) + 8, bytes - 8);
+  }
   if (isApic(cpu, physical)) {
     readApic(cpu, physical, to, bytes);
     return true;
@@ -78,6 +89,10 @@ bool readPhysical(Cpu& cpu, uint64_t physical, void* to, unsigned bytes) {
 }
 
 bool writePhysical(Cpu& cpu, uint64_t physical, const void* from, unsigned bytes) {
+  if (inPieces(cpu, physical, bytes)) {
+    return writePhysical(cpu, physical, from, 8) &&
+           writePhysical(cpu, physical + 8, static_cast<const uint8_t*>(from) + 8, bytes - 8);
+  }
   if (isApic(cpu, physical)) {
     writeApic(cpu, physical, from, bytes);
     return true;

@@ -13,6 +13,7 @@ static_assert(sizeof(vcpu::Segment) == sizeof(kvm_segment));
 static_assert(sizeof(vcpu::DebugRegs) == sizeof(kvm_debugregs));
 static_assert(sizeof(vcpu::Events) == sizeof(kvm_vcpu_events));
 static_assert(sizeof(vcpu::Fpu) == sizeof(kvm_fpu));
+static_assert(sizeof(vcpu::Xcrs) == sizeof(kvm_xcrs));
 static_assert(sizeof(vcpu::CpuidEntry) == sizeof(kvm_cpuid_entry2));
 static_assert(sizeof(vcpu::MsrEntry) == sizeof(kvm_msr_entry));
 

@@ -80,4 +80,15 @@ struct Fpu {
 };
 static_assert(sizeof(Fpu) == 416);
 
+/** Extended control registers, as kvm_xcrs. */
+struct Xcrs {
+  uint32_t count, flags;
+  struct {
+    uint32_t number, reserved;
+    uint64_t value;
+  } registers[16];
+  uint64_t padding[16];
+};
+static_assert(sizeof(Xcrs) == 392);
+
 }  // namespace vtkit::vcpu
