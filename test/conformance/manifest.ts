@@ -131,6 +131,10 @@ export const guests: readonly Guest[] = [
     witness: 'manual',
     softwareKvm: "CR0.AM of the guest is not the processor's",
   }),
+  in64('vector-faults', 'is held to the control bits, alignment and exceptions of x87, MMX, SSE and AVX', {
+    witness: 'manual',
+    needs: ['long-mode', 'model'],
+  }),
   in64('single-step', 'traps after each instruction under TF', {
     softwareKvm: 'REP traps once in all, and MOV SS does not hold a trap back',
   }),
