@@ -38,7 +38,7 @@ Emulator::Emulator(memory::GuestMemory& memory, Platform& platform, uint32_t id,
   cpu_->mxcsr = kMxcsrReset;
   cpu_->xcr0 = kXcr0X87;
   cpu_->features = announced(cpuid_);
-  cpu_->randomState = id;
+  seedRandom(id);
   reset();
 }
 

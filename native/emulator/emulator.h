@@ -61,6 +61,8 @@ class Emulator final : private ApicHost {
   const char* setXsave(const uint8_t* area);
   const char* setXcr0(uint64_t value);
   void setCpuid(std::vector<CpuidRow> rows);
+  /** What RDRAND and RDSEED give from here on. */
+  void seedRandom(uint64_t seed) { cpu_->randomState = seed; }
   void getEvents(vcpu::Events& events);
   void setEvents(const vcpu::Events& events);
 

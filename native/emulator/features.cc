@@ -52,8 +52,8 @@ constexpr Bit kBits[] = {
     {Feature::prefetchw, 0x80000001, 0, &CpuidRow::ecx, 8},
 };
 
-/** What rests on the host's floating-point unit. */
-constexpr bool needsHost(Feature feature) { return feature == Feature::fpu || feature == Feature::mmx; }
+/** What rests on the host's floating-point unit: without one, there are general registers only. */
+constexpr bool needsHost(Feature feature) { return feature <= Feature::f16c; }
 
 bool isRow(const CpuidRow& row, const Bit& bit) {
   return row.leaf == bit.leaf && ((row.flags & 1) == 0 || row.subleaf == bit.subleaf);

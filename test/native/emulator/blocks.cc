@@ -1,6 +1,7 @@
 // Decoded code: chained blocks do what single steps do, and code that changes is decoded again.
 #include <atomic>
 #include <chrono>
+#include <iterator>
 #include <random>
 #include <thread>
 
@@ -23,6 +24,9 @@ uint64_t digest(Guest& guest) {
   guest.processor->getSregs(sregs);
   mix(&regs, sizeof(regs));
   mix(&sregs, sizeof(sregs));
+  uint8_t area[832];
+  guest.processor->getXsave(area, sizeof(area));
+  mix(area, sizeof(area));
   for (uint64_t at = 0; at < 0x20000; at += 8) {
     const auto word = guest.get<uint64_t>(at);
     if (word != 0) mix(&word, 8);
@@ -32,17 +36,19 @@ uint64_t digest(Guest& guest) {
 
 /** Random code that likes to come back: half of it is short jumps, arithmetic and stores. */
 std::string randomCode(std::mt19937_64& random) {
-  static const char* const kPieces[] = {"\x48\xff\xc0", "\x01\xd8", "\x29\xc1", "\x89\x07",     "\x8b\x17",
-                                        "\x75\xf0",     "\xeb\x02", "\x72\x05", "\x7f\xf6",     "\xe2\xf4",
-                                        "\x50",         "\x5b",     "\xaa",     "\x66\x31\xc8", "\x0f\x94\xc1",
-                                        "\xc1\xe0\x03", "\x11\xd9", "\xfe\xc9", "\xf3\xa4",     "\x88\x26"};
+  static const char* const kPieces[] = {
+      "\x48\xff\xc0", "\x01\xd8",     "\x29\xc1",         "\x89\x07",        "\x8b\x17", "\x75\xf0",
+      "\xeb\x02",     "\x72\x05",     "\x7f\xf6",         "\xe2\xf4",        "\x50",     "\x5b",
+      "\xaa",         "\x66\x31\xc8", "\x0f\x94\xc1",     "\xc1\xe0\x03",    "\x11\xd9", "\xfe\xc9",
+      "\xf3\xa4",     "\x88\x26",     "\xd9\xe8",         "\xde\xc1",        "\xdd\x1f", "\x0f\x58\xc1",
+      "\x0f\x11\x07", "\x0f\x6f\x07", "\x66\x0f\xfe\xca", "\xf2\x0f\x2a\xc8"};
   std::string code;
   while (code.size() < 96) {
     const uint64_t bits = random();
     if ((bits & 3) == 0) {
       for (unsigned i = 0; i < (bits >> 2 & 3) + 1; i++) code += static_cast<char>(bits >> (8 + 8 * i));
     } else {
-      code += kPieces[(bits >> 8) % 20];
+      code += kPieces[(bits >> 8) % std::size(kPieces)];
     }
   }
   return code;
@@ -99,6 +105,7 @@ TEST("random code does the same in blocks as in single steps") {
         guest->memory.write(0, zero.data(), zero.size());
         guest->write(Guest::kCode, code);
         guest->reset();
+        guest->enable(0x600);  // CR4.OSFXSR and OSXMMEXCPT
         guest->platform = Recorder();
         guest->processor->setSingleStep(guest == &steps);
         guest->processor->setRegs(regs);

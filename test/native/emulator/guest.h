@@ -111,10 +111,25 @@ class Guest {
       std::printf("the processor refuses its mode: %s\n", why);
       std::abort();
     }
+    // x87, SSE and AVX as after power-on: an area that holds no component, and MXCSR.
+    uint8_t area[832] = {};
+    const uint32_t mxcsr = 0x1f80;
+    std::memcpy(area + 24, &mxcsr, 4);
+    processor->setXsave(area);
+    processor->setXcr0(1);
+    processor->seedRandom(0);
     regs = {};
     regs.rip = kCode;
     regs.rsp = kStack;
     regs.rflags = 2;
+  }
+
+  /** Sets bits of CR4. */
+  void enable(uint64_t cr4) {
+    vcpu::Sregs sregs;
+    processor->getSregs(sregs);
+    sregs.cr4 |= cr4;
+    processor->setSregs(sregs);
   }
 
   void write(uint64_t at, const std::string& bytes) { memory.write(at, bytes.data(), bytes.size()); }
