@@ -269,12 +269,18 @@ opcode:
     op.rmIndex = static_cast<uint8_t>((modrm & 7) | (prefixes.rex & 1) << 3);
     op.memory = mod != 3 && (flags & kForce32) == 0;
     if ((flags & kX87) != 0) op.immediate = modrm;
+    // A vector of indices needs a SIB byte.
+    if ((flags & kVsib) != 0 && (addressBytes == 2 || (modrm & 7) != 4)) return Decoded::invalid;
     if (op.memory) {
       if (addressBytes == 2) {
         address16(reader, mod, modrm & 7, op, defaultSegment);
       } else {
         address32(reader, mod, modrm & 7, prefixes.rex, code64, op, (flags & kVsib) != 0, defaultSegment);
       }
+    }
+    // Of gathers, three registers that differ (SDM Vol. 2C, VGATHERDPD).
+    if ((flags & kVsib) != 0 && (op.regIndex == op.vvvv || op.regIndex == op.index || op.vvvv == op.index)) {
+      return Decoded::invalid;
     }
   } else if ((flags & kOpReg) != 0) {
     op.regIndex = op.rmIndex = static_cast<uint8_t>((opcode & 7) | (prefixes.rex & 1) << 3);

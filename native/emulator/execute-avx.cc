@@ -195,7 +195,6 @@ struct Gather {
     static bool run(Cpu& cpu, const MicroOp& op) {
       constexpr unsigned N = bytesOf(E);
       if (!usable<E>(cpu)) return false;
-      if (op.regIndex == op.vvvv || op.regIndex == op.index || op.vvvv == op.index) return raise(cpu, kUd);
       constexpr unsigned wide = sizeof(T) > sizeof(Index) ? sizeof(T) : sizeof(Index), lanes = N / wide;
       uint8_t* const to = cpu.vectors[op.regIndex].u8;
       uint8_t* const masks = cpu.vectors[op.vvvv].u8;

@@ -370,6 +370,10 @@ bool cmc(Cpu& cpu, const MicroOp&) {
   setFlags(cpu, kCf, cf(cpu) ? 0 : kCf);
   return true;
 }
+bool salc(Cpu& cpu, const MicroOp&) {
+  writeAt<uint8_t>(cpu, 0, cf(cpu) ? 0xff : 0);
+  return true;
+}
 
 }  // namespace
 
@@ -390,6 +394,7 @@ const Handlers kMovRmReg = kFamily<MovRmReg>, kMovRegRm = kFamily<MovRegRm>, kMo
                kPopa = kReaching<popaFamily>, kPushf = kReaching<pushfFamily>, kPopf = kReaching<popfFamily>,
                kEnter = kReaching<enterFamily>, kLeave = kReaching<leaveFamily>, kLahf = kPlain<lahf>,
                kSahf = kPlain<sahf>, kClc = kPlain<assign<kCf, 0>>, kStc = kPlain<assign<kCf, kCf>>, kCmc = kPlain<cmc>,
-               kCld = kPlain<assign<kDf, 0>>, kStd = kPlain<assign<kDf, kDf>>, kMovnti = kFamily<Movnti>;
+               kCld = kPlain<assign<kDf, 0>>, kStd = kPlain<assign<kDf, kDf>>, kSalc = kPlain<salc>,
+               kMovnti = kFamily<Movnti>;
 
 }  // namespace vtkit::emulator

@@ -28,7 +28,7 @@ extern const Handlers kShldImm, kShldCl, kShrdImm, kShrdCl, kMul, kImul1, kImul2
 extern const Handlers kMovRmReg, kMovRegRm, kMovRmImm, kMovAccMoffs, kMovMoffsAcc, kLea, kXchgRm, kXchgAcc, kBswap,
     kMovzx8, kMovzx16, kMovsx8, kMovsx16, kMovsxd, kCbw, kCwd, kCmov, kSetcc, kXlat, kMovSegment, kStoreSegment, kLes,
     kLds, kLss, kLfs, kLgs, kNop, kPushReg, kPopReg, kPushRm, kPopRm, kPushImm, kPushSegment, kPopSegment, kPusha,
-    kPopa, kPushf, kPopf, kEnter, kLeave, kLahf, kSahf, kClc, kStc, kCmc, kCld, kStd, kMovnti;
+    kPopa, kPushf, kPopf, kEnter, kLeave, kLahf, kSahf, kClc, kStc, kCmc, kCld, kStd, kSalc, kMovnti;
 
 // execute-string.cc
 extern const Handlers kMovs, kCmps, kStos, kLods, kScas, kIns, kOuts, kInImm, kInDx, kOutImm, kOutDx;
