@@ -39,6 +39,7 @@
         "native/emulator/execute-crypto.cc",
         "native/emulator/execute-float.cc",
         "native/emulator/execute-fma.cc",
+        "native/emulator/execute-jcc.cc",
         "native/emulator/execute-move.cc",
         "native/emulator/execute-protection.cc",
         "native/emulator/execute-packed.cc",

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "emulator/conditional-jumps.h"
 #include "emulator/decode.h"
+#include "emulator/families.h"
 #include "emulator/opcode-table.h"
 
 namespace vtkit::emulator {
@@ -99,6 +101,8 @@ std::unique_ptr<Block> Blocks::decode(Cpu& cpu, uint64_t linear, uint64_t physic
   const auto start = static_cast<unsigned>(linear & kPageMask);
   unsigned at = start;
   bool ends = false, stops = false;
+  Result result = Result::unknown;  // of the instruction before
+  unsigned resultBytes = 1;
   while (!ends && !stops && at < 0x1000 && block->ops.size() < most) {
     const bool first = block->ops.empty();
     MicroOp op;
@@ -133,6 +137,9 @@ std::unique_ptr<Block> Blocks::decode(Cpu& cpu, uint64_t linear, uint64_t physic
     stops = (row->flags & kEnds) != 0;
     // RIP stands at the start of the block, but for handlers that end it.
     if (op.base == kRip && !ends) op.displacement += op.end;
+    if (row->handlers == &kJcc) op.run = conditionalJump(op, result, resultBytes);
+    result = row->handlers->result;
+    resultBytes = op.operandBytes;
     block->ops.push_back(op);
   }
   block->bytes = at - start;

@@ -13,6 +13,13 @@
 #include "memory/guest-memory.h"
 #include "vcpu/state.h"
 
+/** What every instruction passes through: inlined wherever the optimiser's own limits would stop it. */
+#ifdef __OPTIMIZE__
+#define VTKIT_HOT __attribute__((always_inline))
+#else
+#define VTKIT_HOT
+#endif
+
 namespace vtkit::emulator {
 
 enum Gpr : unsigned { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, kZeroRegister = 16, kRip = 17 };
@@ -90,6 +97,13 @@ struct TlbEntry {
   uint64_t physical;    // of the page
 };
 
+/** What a walk of the page tables found, kept behind the TLB. */
+struct Translation {
+  uint64_t tag;       // page number << 12 | 1 for user accesses
+  uint64_t physical;  // of the page; bit n: an access of kind n is allowed
+  uint64_t flushes;   // of the TLB, when it was found
+};
+
 struct CpuidRow {
   uint32_t leaf, subleaf, flags, eax, ebx, ecx, edx;
 };
@@ -164,6 +178,9 @@ struct Cpu {
   // Which entries were filled since the last flush, if no more than these: a flush clears just them.
   uint16_t filled[kFilledKnown];
   unsigned filledCount;
+  static constexpr unsigned kTranslations = 8192;
+  Translation translations[kTranslations];
+  uint64_t flushes;             // of the TLB, since RESET: what was found before counts no more
   uint64_t largeFrom, largeTo;  // linear addresses among which large pages were found since the TLB was flushed
   Jump jumps[kJumps];           // where RET and indirect jumps went
 
@@ -319,7 +336,7 @@ inline void setResultFlags(Cpu& cpu, T result, bool carry, bool overflow, bool a
 }
 
 /** The sixteen conditions of Jcc, SETcc and CMOVcc (SDM Vol. 1, appendix B). */
-inline bool condition(const Cpu& cpu, unsigned code) {
+VTKIT_HOT inline bool condition(const Cpu& cpu, unsigned code) {
   bool holds;
   switch (code >> 1) {
     case 0:

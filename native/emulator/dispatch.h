@@ -21,7 +21,7 @@ inline Flow leave() {
 #endif
 }
 
-inline void synchronise(Cpu& cpu, const MicroOp* op) {
+VTKIT_HOT inline void synchronise(Cpu& cpu, const MicroOp* op) {
   cpu.rip() = (cpu.rip() + op->end) & cpu.ipMask;
   cpu.current = nullptr;
 }
@@ -53,7 +53,7 @@ inline uint64_t jumpKey(const Cpu& cpu) {
   return (linear & kJumpAddress) | cpu.codeKey;
 }
 
-inline Flow enter(Cpu& cpu, Block* block) {
+VTKIT_HOT inline Flow enter(Cpu& cpu, Block* block) {
   const uint64_t instructions = cpu.instructions + block->count;
   if (instructions > cpu.deadline.load(std::memory_order_relaxed)) return leave();
   cpu.instructions = instructions;
@@ -62,7 +62,7 @@ inline Flow enter(Cpu& cpu, Block* block) {
 }
 
 /** Goes on at RIP by one of the running block's two ways out. */
-inline Flow follow(Cpu& cpu, unsigned way) {
+VTKIT_HOT inline Flow follow(Cpu& cpu, unsigned way) {
   const Jump& jump = cpu.block->ways[way];
   if (jump.key != jumpKey(cpu)) {
     cpu.way = static_cast<uint8_t>(1 + way);
@@ -72,7 +72,7 @@ inline Flow follow(Cpu& cpu, unsigned way) {
 }
 
 /** Goes on at RIP, wherever that may be. */
-inline Flow wander(Cpu& cpu) {
+VTKIT_HOT inline Flow wander(Cpu& cpu) {
   const uint64_t key = jumpKey(cpu);
   const Jump& jump = cpu.jumps[jumpSlot(key)];
   return jump.key == key ? enter(cpu, jump.block) : leave();

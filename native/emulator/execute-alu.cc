@@ -301,18 +301,18 @@ bool aad(Cpu& cpu, const MicroOp& op) {
 
 }  // namespace
 
-#define ALU_OF(NAME)                                                                                            \
-  const AluHandlers k##NAME = {kFamily<Alu<NAME>::RmReg>, kFamily<Alu<NAME>::RegRm>, kFamily<Alu<NAME>::RmImm>, \
-                               kFamily<Alu<NAME>::AccImm>}
-ALU_OF(Add);
-ALU_OF(Or);
-ALU_OF(Adc);
-ALU_OF(Sbb);
-ALU_OF(And);
-ALU_OF(Sub);
-ALU_OF(Xor);
-ALU_OF(Cmp);
-ALU_OF(Test);
+#define ALU_OF(NAME, AFTER)                                                                        \
+  const AluHandlers k##NAME = {kFamily<Alu<NAME>::RmReg, AFTER>, kFamily<Alu<NAME>::RegRm, AFTER>, \
+                               kFamily<Alu<NAME>::RmImm, AFTER>, kFamily<Alu<NAME>::AccImm, AFTER>}
+ALU_OF(Add, Result::unknown);
+ALU_OF(Or, Result::logical);
+ALU_OF(Adc, Result::unknown);
+ALU_OF(Sbb, Result::unknown);
+ALU_OF(And, Result::logical);
+ALU_OF(Sub, Result::compared);
+ALU_OF(Xor, Result::logical);
+ALU_OF(Cmp, Result::compared);
+ALU_OF(Test, Result::logical);
 #undef ALU_OF
 
 const Handlers kInc = kFamily<Inc>, kDec = kFamily<Dec>, kNot = kFamily<Not>, kNeg = kFamily<Neg>,

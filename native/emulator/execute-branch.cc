@@ -1,29 +1,12 @@
 // Control transfer, interrupts from software, HLT and the interrupt flag (SDM Vol. 1, 7.3.8, 6.4, 6.5).
 #include "emulator/families.h"
+#include "emulator/jump.h"
 #include "emulator/system.h"
 
 namespace vtkit::emulator {
 
 namespace {
 
-/** Sets RIP for a near transfer: in the operand size's range, and inside the code segment. */
-template <typename T>
-bool jumpTo(Cpu& cpu, uint64_t target) {
-  if (cpu.code64()) {
-    if (!canonical(cpu, target)) return gp(cpu);
-  } else {
-    target = static_cast<T>(target) & 0xffffffff;
-    if (target > cpu.seg[CS].limit) return gp(cpu);
-  }
-  cpu.rip() = target;
-  return true;
-}
-
-template <typename T>
-bool jcc(Cpu& cpu, const MicroOp& op) {
-  return !condition(cpu, op.opcode & 15) || jumpTo<T>(cpu, cpu.rip() + op.immediate);
-}
-VTKIT_SIZED(jcc);
 template <typename T>
 bool jmpRel(Cpu& cpu, const MicroOp& op) {
   return jumpTo<T>(cpu, cpu.rip() + op.immediate);
@@ -195,14 +178,14 @@ bool ud2(Cpu& cpu, const MicroOp&) { return raise(cpu, kUd); }
 
 }  // namespace
 
-const Handlers kJcc = kBranching<jccFamily>, kJmpRel = kBranching<jmpRelFamily>, kJmpRm = kWandering<JmpRm>,
-               kCallRel = kBranching<callRelFamily>, kCallRm = kWandering<CallRm>, kRet = kWandering<retFamily>,
-               kLoop = kBranching<Loops<-1>::Form>, kLoope = kBranching<Loops<1>::Form>,
-               kLoopne = kBranching<Loops<0>::Form>, kJcxz = kBranching<jcxzFamily>, kJmpFar = kPlainEnding<jmpFar>,
-               kCallFar = kPlainEnding<callFar>, kJmpFarRm = kEnding<jmpFarRmFamily>,
-               kCallFarRm = kEnding<callFarRmFamily>, kRetFar = kPlainEnding<retFar>, kIret = kPlainEnding<iret>,
-               kInt = kPlainEnding<intN>, kInt3 = kPlainEnding<int3>, kInt1 = kPlainEnding<int1>,
-               kInto = kPlainEnding<into>, kBound = kReaching<boundFamily>, kHlt = kPlainEnding<hlt>,
-               kCli = kPlain<cli>, kSti = kPlain<sti>, kUd2 = kPlain<ud2>;
+const Handlers kJmpRel = kBranching<jmpRelFamily>, kJmpRm = kWandering<JmpRm>, kCallRel = kBranching<callRelFamily>,
+               kCallRm = kWandering<CallRm>, kRet = kWandering<retFamily>, kLoop = kBranching<Loops<-1>::Form>,
+               kLoope = kBranching<Loops<1>::Form>, kLoopne = kBranching<Loops<0>::Form>,
+               kJcxz = kBranching<jcxzFamily>, kJmpFar = kPlainEnding<jmpFar>, kCallFar = kPlainEnding<callFar>,
+               kJmpFarRm = kEnding<jmpFarRmFamily>, kCallFarRm = kEnding<callFarRmFamily>,
+               kRetFar = kPlainEnding<retFar>, kIret = kPlainEnding<iret>, kInt = kPlainEnding<intN>,
+               kInt3 = kPlainEnding<int3>, kInt1 = kPlainEnding<int1>, kInto = kPlainEnding<into>,
+               kBound = kReaching<boundFamily>, kHlt = kPlainEnding<hlt>, kCli = kPlain<cli>, kSti = kPlain<sti>,
+               kUd2 = kPlain<ud2>;
 
 }  // namespace vtkit::emulator

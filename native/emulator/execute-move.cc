@@ -117,20 +117,26 @@ bool cwd(Cpu& cpu, const MicroOp&) {
 }
 VTKIT_SIZED(cwd);
 
-template <typename T, bool Mem>
+template <unsigned Code>
 struct Cmov {
-  static bool run(Cpu& cpu, const MicroOp& op) {
-    T value;
-    if (!readRm<T, Mem>(cpu, op, value)) return false;  // read, and 32-bit registers cleared, whatever the condition
-    writeAt<T>(cpu, op.reg, condition(cpu, op.opcode & 15) ? value : readAt<T>(cpu, op.reg));
-    return true;
-  }
+  template <typename T, bool Mem>
+  struct Form {
+    static bool run(Cpu& cpu, const MicroOp& op) {
+      T value;
+      if (!readRm<T, Mem>(cpu, op, value)) return false;  // read, and 32-bit registers cleared, whatever the condition
+      writeAt<T>(cpu, op.reg, condition(cpu, Code) ? value : readAt<T>(cpu, op.reg));
+      return true;
+    }
+  };
 };
-template <typename T, bool Mem>
+template <unsigned Code>
 struct Setcc {
-  static bool run(Cpu& cpu, const MicroOp& op) {
-    return writeRm<uint8_t, Mem>(cpu, op, condition(cpu, op.opcode & 15) ? 1 : 0);
-  }
+  template <typename T, bool Mem>
+  struct Form {
+    static bool run(Cpu& cpu, const MicroOp& op) {
+      return writeRm<uint8_t, Mem>(cpu, op, condition(cpu, Code) ? 1 : 0);
+    }
+  };
 };
 
 bool xlat(Cpu& cpu, const MicroOp& op) {
@@ -383,8 +389,7 @@ const Handlers kMovRmReg = kFamily<MovRmReg>, kMovRegRm = kFamily<MovRegRm>, kMo
                kMovzx8 = kFamily<Extend<uint8_t, false>::Form>, kMovzx16 = kFamily<Extend<uint16_t, false>::Form>,
                kMovsx8 = kFamily<Extend<uint8_t, true>::Form>, kMovsx16 = kFamily<Extend<uint16_t, true>::Form>,
                kMovsxd = kFamily<Extend<uint32_t, true>::Form>, kCbw = kFamily<cbwFamily>, kCwd = kFamily<cwdFamily>,
-               kCmov = kFamily<Cmov>, kSetcc = kFamily<Setcc>, kXlat = kPlain<xlat>,
-               kMovSegment = kReaching<MovSegment>, kStoreSegment = kReaching<StoreSegment>,
+               kXlat = kPlain<xlat>, kMovSegment = kReaching<MovSegment>, kStoreSegment = kReaching<StoreSegment>,
                kLes = kReaching<LoadFar<ES>::Form>, kLds = kReaching<LoadFar<DS>::Form>,
                kLss = kReaching<LoadFar<SS>::Form>, kLfs = kReaching<LoadFar<FS>::Form>,
                kLgs = kReaching<LoadFar<GS>::Form>, kNop = kPlain<nop>, kPushReg = kReaching<pushRegFamily>,
@@ -396,5 +401,15 @@ const Handlers kMovRmReg = kFamily<MovRmReg>, kMovRegRm = kFamily<MovRegRm>, kMo
                kSahf = kPlain<sahf>, kClc = kPlain<assign<kCf, 0>>, kStc = kPlain<assign<kCf, kCf>>, kCmc = kPlain<cmc>,
                kCld = kPlain<assign<kDf, 0>>, kStd = kPlain<assign<kDf, kDf>>, kSalc = kPlain<salc>,
                kMovnti = kFamily<Movnti>;
+
+#define BY_CONDITION(FAMILY)                                                                                       \
+  {                                                                                                                \
+    kFamily<FAMILY<0>::Form>, kFamily<FAMILY<1>::Form>, kFamily<FAMILY<2>::Form>, kFamily<FAMILY<3>::Form>,        \
+        kFamily<FAMILY<4>::Form>, kFamily<FAMILY<5>::Form>, kFamily<FAMILY<6>::Form>, kFamily<FAMILY<7>::Form>,    \
+        kFamily<FAMILY<8>::Form>, kFamily<FAMILY<9>::Form>, kFamily<FAMILY<10>::Form>, kFamily<FAMILY<11>::Form>,  \
+        kFamily<FAMILY<12>::Form>, kFamily<FAMILY<13>::Form>, kFamily<FAMILY<14>::Form>, kFamily<FAMILY<15>::Form> \
+  }
+const Handlers kCmov[16] = BY_CONDITION(Cmov), kSetcc[16] = BY_CONDITION(Setcc);
+#undef BY_CONDITION
 
 }  // namespace vtkit::emulator

@@ -26,15 +26,21 @@ extern const Handlers kShldImm, kShldCl, kShrdImm, kShrdCl, kMul, kImul1, kImul2
 
 // execute-move.cc
 extern const Handlers kMovRmReg, kMovRegRm, kMovRmImm, kMovAccMoffs, kMovMoffsAcc, kLea, kXchgRm, kXchgAcc, kBswap,
-    kMovzx8, kMovzx16, kMovsx8, kMovsx16, kMovsxd, kCbw, kCwd, kCmov, kSetcc, kXlat, kMovSegment, kStoreSegment, kLes,
-    kLds, kLss, kLfs, kLgs, kNop, kPushReg, kPopReg, kPushRm, kPopRm, kPushImm, kPushSegment, kPopSegment, kPusha,
-    kPopa, kPushf, kPopf, kEnter, kLeave, kLahf, kSahf, kClc, kStc, kCmc, kCld, kStd, kSalc, kMovnti;
+    kMovzx8, kMovzx16, kMovsx8, kMovsx16, kMovsxd, kCbw, kCwd, kXlat, kMovSegment, kStoreSegment, kLes, kLds, kLss,
+    kLfs, kLgs, kNop, kPushReg, kPopReg, kPushRm, kPopRm, kPushImm, kPushSegment, kPopSegment, kPusha, kPopa, kPushf,
+    kPopf, kEnter, kLeave, kLahf, kSahf, kClc, kStc, kCmc, kCld, kStd, kSalc, kMovnti;
+
+// by condition
+extern const Handlers kCmov[16], kSetcc[16];
 
 // execute-string.cc
 extern const Handlers kMovs, kCmps, kStos, kLods, kScas, kIns, kOuts, kInImm, kInDx, kOutImm, kOutDx;
 
+// execute-jcc.cc
+extern const Handlers kJcc;
+
 // execute-branch.cc
-extern const Handlers kJcc, kJmpRel, kJmpRm, kCallRel, kCallRm, kRet, kLoop, kLoope, kLoopne, kJcxz, kJmpFar, kCallFar,
+extern const Handlers kJmpRel, kJmpRm, kCallRel, kCallRm, kRet, kLoop, kLoope, kLoopne, kJcxz, kJmpFar, kCallFar,
     kJmpFarRm, kCallFarRm, kRetFar, kIret, kInt, kInt3, kInt1, kInto, kBound, kHlt, kCli, kSti, kUd2;
 
 // execute-protection.cc

@@ -133,7 +133,7 @@ enum class Range { kept, sum, product };
 /** An operation of the host on lanes of `From`, of which `Count` matter, to lanes of `To`. */
 template <class Host, Range Kind = Range::kept, typename From = uint32_t, unsigned Count = 0, typename To = From>
 struct HostOp {
-  static uint32_t run(const Cpu& cpu, Chunk<16>& result, const Chunk<16>& a, const Chunk<16>& b, uint8_t) {
+  VTKIT_HOT static uint32_t run(const Cpu& cpu, Chunk<16>& result, const Chunk<16>& a, const Chunk<16>& b, uint8_t) {
     const uint32_t flags = flagsOf<Host>(cpu, result, a, b);
     if constexpr (Kind != Range::kept) {
       if (__builtin_expect(watchesRange(cpu), false) &&

@@ -56,14 +56,14 @@ inline uint64_t addressOf(const Cpu& cpu, const MicroOp& op) {
 // Operands by form: Mem is chosen when the instruction is decoded.
 
 template <typename T, bool Mem>
-inline bool readRm(Cpu& cpu, const MicroOp& op, T& value) {
+VTKIT_HOT inline bool readRm(Cpu& cpu, const MicroOp& op, T& value) {
   if constexpr (Mem) return load<T>(cpu, op.segment, addressOf(cpu, op), value);
   value = readAt<T>(cpu, op.rm);
   return true;
 }
 
 template <typename T, bool Mem>
-inline bool writeRm(Cpu& cpu, const MicroOp& op, T value) {
+VTKIT_HOT inline bool writeRm(Cpu& cpu, const MicroOp& op, T value) {
   if constexpr (Mem) return store<T>(cpu, op.segment, addressOf(cpu, op), value);
   writeAt<T>(cpu, op.rm, value);
   return true;
@@ -71,7 +71,7 @@ inline bool writeRm(Cpu& cpu, const MicroOp& op, T value) {
 
 /** Reads an operand that is to be written: the access rights of the write are checked before anything happens. */
 template <typename T, bool Mem>
-inline bool readForWrite(Cpu& cpu, const MicroOp& op, T& value) {
+VTKIT_HOT inline bool readForWrite(Cpu& cpu, const MicroOp& op, T& value) {
   if constexpr (Mem) {
     const uint64_t offset = addressOf(cpu, op);
     uint64_t linear;

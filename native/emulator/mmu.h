@@ -30,7 +30,7 @@ bool writePhysical(Cpu& cpu, uint64_t physical, const void* from, unsigned bytes
 bool checkSegment(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes, bool write);
 
 /** The linear address of an operand, or false with a fault pending. */
-inline bool linearOf(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes, bool write, uint64_t& linear) {
+VTKIT_HOT inline bool linearOf(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes, bool write, uint64_t& linear) {
   if (cpu.code64()) {
     linear = seg == FS || seg == GS ? cpu.seg[seg].base + offset : offset;
     if (!canonical(cpu, linear) || !canonical(cpu, linear + bytes - 1)) {
@@ -48,7 +48,7 @@ inline bool linearOf(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes, bo
 }
 
 template <typename T>
-inline bool readLinear(Cpu& cpu, uint64_t linear, T& value, bool user) {
+VTKIT_HOT inline bool readLinear(Cpu& cpu, uint64_t linear, T& value, bool user) {
   const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
   if (entry.readTag == ((linear & ~uint64_t{0xfff}) | (user ? 1 : 0)) && (linear & 0xfff) <= 0x1000 - sizeof(T)) {
     std::memcpy(&value, entry.host + (linear & 0xfff), sizeof(T));
@@ -58,7 +58,7 @@ inline bool readLinear(Cpu& cpu, uint64_t linear, T& value, bool user) {
 }
 
 template <typename T>
-inline bool writeLinear(Cpu& cpu, uint64_t linear, T value, bool user) {
+VTKIT_HOT inline bool writeLinear(Cpu& cpu, uint64_t linear, T value, bool user) {
   const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
   if (entry.writeTag == ((linear & ~uint64_t{0xfff}) | (user ? 1 : 0)) && (linear & 0xfff) <= 0x1000 - sizeof(T)) {
     std::memcpy(entry.host + (linear & 0xfff), &value, sizeof(T));
@@ -69,13 +69,13 @@ inline bool writeLinear(Cpu& cpu, uint64_t linear, T value, bool user) {
 
 /** Operands of instructions: at the privilege of the code. */
 template <typename T>
-inline bool load(Cpu& cpu, unsigned seg, uint64_t offset, T& value) {
+VTKIT_HOT inline bool load(Cpu& cpu, unsigned seg, uint64_t offset, T& value) {
   uint64_t linear;
   return linearOf(cpu, seg, offset, sizeof(T), false, linear) && readLinear<T>(cpu, linear, value, cpu.cpl == 3);
 }
 
 template <typename T>
-inline bool store(Cpu& cpu, unsigned seg, uint64_t offset, T value) {
+VTKIT_HOT inline bool store(Cpu& cpu, unsigned seg, uint64_t offset, T value) {
   uint64_t linear;
   return linearOf(cpu, seg, offset, sizeof(T), true, linear) && writeLinear<T>(cpu, linear, value, cpu.cpl == 3);
 }

@@ -9,7 +9,7 @@
 namespace vtkit::emulator {
 
 /** What is known of the arithmetic flags behind an instruction, for the condition that may follow. */
-enum class Result : uint8_t { unknown, kept, compared, logical };
+enum class Result : uint8_t { unknown, compared, logical };
 
 /** Handlers of one instruction, by form (register or memory; of strings: repeated) and by operand size (8 to 64 bits).
  */

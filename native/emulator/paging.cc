@@ -69,9 +69,11 @@ struct Walk {
 };
 
 uint64_t readEntry(Cpu& cpu, uint64_t address, bool wide) {
-  uint64_t value = 0;
+  const uint8_t* host = cpu.memory->at(address, wide ? 8 : 4);
   // A table outside memory reads as all ones on the bus: a reserved-bit fault where such bits exist.
-  if (!cpu.memory->read(address, &value, wide ? 8 : 4)) value = wide ? ~uint64_t{0} : 0xffffffff;
+  if (host == nullptr) return wide ? ~uint64_t{0} : 0xffffffff;
+  uint64_t value = 0;
+  std::memcpy(&value, host, wide ? 8 : 4);
   return value;
 }
 
@@ -110,6 +112,7 @@ bool keyAllows(const Cpu& cpu, uint64_t leaf, const Rights& rights, Access acces
 
 bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& physical) {
   if ((cpu.cr0 & kCr0Pg) == 0) {
+    cpu.lastGuarded = false;
     physical = linear;
     return true;
   }

@@ -21,6 +21,7 @@ void flushTlb(Cpu& cpu) {
     for (TlbEntry& entry : cpu.tlb) clear(entry);
   }
   cpu.filledCount = 0;
+  cpu.flushes++;
   cpu.largeFrom = ~uint64_t{0};
   cpu.largeTo = 0;
   newEpoch(cpu);
@@ -31,6 +32,7 @@ void flushTlbPage(Cpu& cpu, uint64_t linear) {
   if (linear >= cpu.largeFrom && linear <= cpu.largeTo) return flushTlb(cpu);
   TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
   entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
+  cpu.translations[linear >> 12 & (Cpu::kTranslations - 1)].tag = kNoTag;
   newEpoch(cpu);
 }
 
@@ -114,6 +116,25 @@ bool writePhysical(Cpu& cpu, uint64_t physical, const void* from, unsigned bytes
 
 namespace {
 
+/** translate(), remembering what it found: the TLB is small, and a walk is long. */
+bool find(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& physical) {
+  const uint64_t tag = (linear & ~kPageMask) | (user ? 1 : 0), allowed = uint64_t{1} << static_cast<unsigned>(access);
+  Translation& known = cpu.translations[linear >> 12 & (Cpu::kTranslations - 1)];
+  const bool same = known.tag == tag && known.flushes == cpu.flushes;
+  if (same && (known.physical & allowed) != 0) {
+    physical = (known.physical & ~kPageMask) | (linear & kPageMask);
+    cpu.lastGuarded = false;
+    return true;
+  }
+  if (!translate(cpu, linear, access, user, physical)) return false;
+  if (cpu.lastGuarded) return true;  // AC decides each time anew
+  const uint64_t page = physical & ~kPageMask;
+  known.physical = page | allowed | (same && (known.physical & ~kPageMask) == page ? known.physical & kPageMask : 0);
+  known.tag = tag;
+  known.flushes = cpu.flushes;
+  return true;
+}
+
 /** Whether any processor has decoded code of a page. */
 bool codeLies(const Cpu& cpu, uint64_t physical) {
   return std::any_of(cpu.all->begin(), cpu.all->end(),
@@ -159,11 +180,11 @@ template <typename Part>
 bool forPages(Cpu& cpu, uint64_t linear, unsigned bytes, Access access, bool user, Part part) {
   const unsigned first = static_cast<unsigned>(std::min<uint64_t>(bytes, 0x1000 - (linear & kPageMask)));
   uint64_t physical, second = 0;
-  if (!translate(cpu, linear, access, user, physical)) return false;
+  if (!find(cpu, linear, access, user, physical)) return false;
   if (first == bytes) fill(cpu, linear, physical, access, user);
   uint64_t next = linear + first;
   if (!cpu.code64()) next = static_cast<uint32_t>(next);
-  if (first < bytes && !translate(cpu, next, access, user, second)) return false;
+  if (first < bytes && !find(cpu, next, access, user, second)) return false;
   if (cpu.checksAlignment && user && isMisaligned(linear, bytes)) return raise(cpu, kAcFault, 0);
   return part(physical, 0u, first) && (first == bytes || part(second, first, bytes - first));
 }
@@ -193,17 +214,16 @@ bool probeWrite(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes) {
   uint64_t linear, physical;
   if (!linearOf(cpu, seg, offset, bytes, true, linear)) return false;
   const bool user = cpu.cpl == 3;
-  if (!translate(cpu, linear, Access::write, user, physical)) return false;
+  if (!find(cpu, linear, Access::write, user, physical)) return false;
   const uint64_t last = linear + bytes - 1;
-  return (last & ~kPageMask) == (linear & ~kPageMask) ||
-         translate(cpu, last & ~kPageMask, Access::write, user, physical);
+  return (last & ~kPageMask) == (linear & ~kPageMask) || find(cpu, last & ~kPageMask, Access::write, user, physical);
 }
 
 const uint8_t* fetchPage(Cpu& cpu, uint64_t linear, uint64_t& physical) {
   const bool user = cpu.cpl == 3;
   const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
   if (entry.executeTag != ((linear & ~kPageMask) | (user ? 1 : 0))) {
-    if (!translate(cpu, linear, Access::execute, user, physical)) return nullptr;
+    if (!find(cpu, linear, Access::execute, user, physical)) return nullptr;
     if (cpu.memory->find(physical) == nullptr) {
       cpu.unknown = true;  // code in no memory: reported, not guessed
       return nullptr;

@@ -107,7 +107,7 @@ inline bool aligned(Cpu& cpu, const MicroOp& op) {
 
 /** The operand of ModRM.rm, of which memory gives `Bytes`, and the rest is 0. */
 template <Encoding E, bool Mem, unsigned Bytes, bool Aligned, unsigned N>
-inline bool readVectorRm(Cpu& cpu, const MicroOp& op, Chunk<N>& value) {
+VTKIT_HOT inline bool readVectorRm(Cpu& cpu, const MicroOp& op, Chunk<N>& value) {
   if constexpr (Mem) {
     if constexpr (Aligned) {
       if (!aligned<Bytes>(cpu, op)) return false;
