@@ -130,7 +130,6 @@ bool loadTable(Cpu& cpu, const MicroOp& op, vcpu::DescriptorTable& table) {
 }
 
 bool lmsw(Cpu& cpu, uint16_t value) {
-  if (!privileged(cpu)) return false;
   // PE can be set so, never cleared.
   return setCr0(cpu, (cpu.cr0 & ~uint64_t{0xe}) | (value & 0xf));
 }
@@ -167,7 +166,7 @@ struct Group7 {
     }
     if (function == 6) {
       uint16_t value;
-      return readRm<uint16_t, Mem>(cpu, op, value) && lmsw(cpu, value);
+      return privileged(cpu) && readRm<uint16_t, Mem>(cpu, op, value) && lmsw(cpu, value);
     }
     if constexpr (Mem) {
       switch (function) {

@@ -145,7 +145,10 @@ bool execute(Cpu& cpu, const MicroOp& op) {
   X87 after = cpu.x87;
   runX87(after, op.opcode, modrm, operand, arithmetic);
   const bool refused = (after.status & ~after.control & (kX87Exceptions & ~kFloatInexact)) != 0;
-  if (!refused && !writeBytes(cpu, op, addressOf(cpu, op), operand, form.bytes)) return false;
+  const uint64_t offset = addressOf(cpu, op);
+  const bool reached = refused ? probeWrite(cpu, op.segment, offset, form.bytes)  // nothing is stored, but might be
+                               : writeBytes(cpu, op, offset, operand, form.bytes);
+  if (!reached) return false;
   const uint16_t before = cpu.x87.status;
   cpu.x87 = after;
   keepPointers(cpu, op, before);
