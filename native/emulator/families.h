@@ -47,8 +47,16 @@ extern const Handlers kJmpRel, kJmpRm, kCallRel, kCallRm, kRet, kLoop, kLoope, k
 extern const Handlers kInvpcid, kSegmentBase;
 
 // execute-system.cc
-extern const Handlers kGroup6, kGroup7, kLar, kLsl, kSyscall, kSysret, kSysenter, kSysexit, kClts, kInvd, kMovFromCr,
-    kMovToCr, kMovFromDr, kMovToDr, kRdmsr, kWrmsr, kRdtsc, kRdpmc, kCpuid, kArpl;
+extern const Handlers kGroup7;
+
+// execute-descriptors.cc
+extern const Handlers kGroup6, kLar, kLsl, kArpl;
+
+// execute-syscall.cc
+extern const Handlers kSyscall, kSysret, kSysenter, kSysexit;
+
+// execute-registers.cc
+extern const Handlers kClts, kInvd, kMovFromCr, kMovToCr, kMovFromDr, kMovToDr, kRdmsr, kWrmsr, kRdtsc, kRdpmc, kCpuid;
 
 // execute-x87.cc
 extern const Handlers kFpu, kFwait;

@@ -5,6 +5,8 @@
 
 namespace vtkit::emulator {
 
+inline bool realMode(const Cpu& cpu) { return !cpu.protectedMode() || cpu.v86(); }
+
 /** The new RIP lies in the segment that is entered. */
 bool checkTarget(Cpu& cpu, const Descriptor& code, uint64_t offset);
 

@@ -1,0 +1,160 @@
+// Control, debug and model-specific registers, the time stamp counter, CPUID (SDM Vol. 3A, 2.8; Vol. 2).
+#include "emulator/breakpoints.h"
+#include "emulator/cpu-model.h"
+#include "emulator/execute-system.h"
+#include "emulator/families.h"
+#include "emulator/msrs.h"
+#include "emulator/system.h"
+
+namespace vtkit::emulator {
+
+namespace {
+
+bool clts(Cpu& cpu, const MicroOp&) {
+  if (!privileged(cpu)) return false;
+  cpu.cr0 &= ~kCr0Ts;
+  updateUsable(cpu);
+  return true;
+}
+
+bool cacheOperation(Cpu& cpu, const MicroOp&) { return privileged(cpu); }
+
+bool movFromCr(Cpu& cpu, const MicroOp& op) {
+  uint64_t value;
+  switch (op.regIndex) {
+    case 0:
+      value = cpu.cr0;
+      break;
+    case 2:
+      value = cpu.cr2;
+      break;
+    case 3:
+      value = cpu.cr3;
+      break;
+    case 4:
+      value = cpu.cr4;
+      break;
+    case 8:
+      value = cpu.apic->cr8();
+      break;
+    default:
+      return raise(cpu, kUd);
+  }
+  if (!privileged(cpu)) return false;
+  cpu.gpr[op.rmIndex] = cpu.code64() ? value : value & 0xffffffff;
+  return true;
+}
+
+bool movToCr(Cpu& cpu, const MicroOp& op) {
+  const uint64_t value = cpu.code64() ? cpu.gpr[op.rmIndex] : cpu.gpr[op.rmIndex] & 0xffffffff;
+  if (op.regIndex != 0 && op.regIndex != 2 && op.regIndex != 3 && op.regIndex != 4 && op.regIndex != 8)
+    return raise(cpu, kUd);
+  if (!privileged(cpu)) return false;
+  switch (op.regIndex) {
+    case 0:
+      return setCr0(cpu, value);
+    case 2:
+      cpu.cr2 = value;
+      return true;
+    case 3:
+      return setCr3(cpu, value);
+    case 4:
+      return setCr4(cpu, value);
+    default:
+      if (value > 15) return gp(cpu);
+      cpu.apic->setCr8(static_cast<uint8_t>(value));
+      return true;
+  }
+}
+
+/** DR4 and DR5 are DR6 and DR7 unless CR4.DE forbids it. */
+bool debugIndex(Cpu& cpu, const MicroOp& op, unsigned& index) {
+  index = op.regIndex;
+  if (index > 7 || ((index == 4 || index == 5) && (cpu.cr4 & kCr4De) != 0)) return raise(cpu, kUd);
+  if (index == 4 || index == 5) index += 2;
+  if (!privileged(cpu)) return false;
+  if ((cpu.dr7 & kDr7Detect) == 0) return true;
+  cpu.dr7 &= ~kDr7Detect;
+  return raiseDebug(cpu, kDr6Access);
+}
+
+bool movFromDr(Cpu& cpu, const MicroOp& op) {
+  unsigned index;
+  if (!debugIndex(cpu, op, index)) return false;
+  const uint64_t value = index < 4 ? cpu.dr[index] : index == 6 ? cpu.dr6 : cpu.dr7;
+  cpu.gpr[op.rmIndex] = cpu.code64() ? value : value & 0xffffffff;
+  return true;
+}
+
+bool movToDr(Cpu& cpu, const MicroOp& op) {
+  unsigned index;
+  if (!debugIndex(cpu, op, index)) return false;
+  const uint64_t value = cpu.code64() ? cpu.gpr[op.rmIndex] : cpu.gpr[op.rmIndex] & 0xffffffff;
+  if (index < 4) {
+    cpu.dr[index] = value;
+    return true;
+  }
+  if (value >> 32 != 0) return gp(cpu);
+  if (index == 6) {
+    cpu.dr6 = (value & 0xe00f) | 0xffff0ff0;
+  } else {
+    cpu.dr7 = (value & 0xffff23ff) | 0x400;
+    updateBreakpoints(cpu);
+  }
+  return true;
+}
+
+bool rdmsr(Cpu& cpu, const MicroOp&) {
+  if (!privileged(cpu)) return false;
+  uint64_t value;
+  if (!readMsr(cpu, static_cast<uint32_t>(cpu.gpr[RCX]), value)) return gp(cpu);
+  writeGpr<uint32_t>(cpu, RAX, static_cast<uint32_t>(value));
+  writeGpr<uint32_t>(cpu, RDX, static_cast<uint32_t>(value >> 32));
+  return true;
+}
+
+bool wrmsr(Cpu& cpu, const MicroOp&) {
+  if (!privileged(cpu)) return false;
+  const uint64_t value = (cpu.gpr[RDX] & 0xffffffff) << 32 | (cpu.gpr[RAX] & 0xffffffff);
+  return writeMsr(cpu, static_cast<uint32_t>(cpu.gpr[RCX]), value) ? true : gp(cpu);
+}
+
+bool readTsc(Cpu& cpu) {
+  if ((cpu.cr4 & kCr4Tsd) != 0 && cpu.cpl != 0) return gp(cpu);
+  const uint64_t tsc = ticksOf(cpu) + cpu.tscOffset;
+  writeGpr<uint32_t>(cpu, RAX, static_cast<uint32_t>(tsc));
+  writeGpr<uint32_t>(cpu, RDX, static_cast<uint32_t>(tsc >> 32));
+  return true;
+}
+
+}  // namespace
+
+bool readTscAndAux(Cpu& cpu) {
+  if (!readTsc(cpu)) return false;
+  writeGpr<uint32_t>(cpu, RCX, static_cast<uint32_t>(cpu.tscAux));
+  return true;
+}
+
+namespace {
+
+bool rdtsc(Cpu& cpu, const MicroOp&) { return readTsc(cpu); }
+bool rdpmc(Cpu& cpu, const MicroOp&) { return gp(cpu); }  // no counters are announced
+
+bool cpuid(Cpu& cpu, const MicroOp&) {
+  const auto leaf = static_cast<uint32_t>(cpu.gpr[RAX]), subleaf = static_cast<uint32_t>(cpu.gpr[RCX]);
+  const CpuidRow row = executeCpuid(cpu, leaf, subleaf);
+  writeGpr<uint32_t>(cpu, RAX, row.eax);
+  writeGpr<uint32_t>(cpu, RBX, row.ebx);
+  writeGpr<uint32_t>(cpu, RCX, row.ecx);
+  writeGpr<uint32_t>(cpu, RDX, row.edx);
+  return true;
+}
+
+}  // namespace
+
+const Handlers kClts = kPlain<clts>, kInvd = kPlain<cacheOperation>, kMovFromCr = kPlain<movFromCr>,
+               kMovToCr = kPlain<movToCr>, kMovFromDr = kPlain<movFromDr>, kMovToDr = kPlain<movToDr>,
+               kRdmsr = kPlain<rdmsr>, kWrmsr = kPlain<wrmsr>, kRdtsc = kPlain<rdtsc>, kRdpmc = kPlain<rdpmc>,
+               kCpuid = kPlain<cpuid>;
+
+}  // namespace vtkit::emulator
