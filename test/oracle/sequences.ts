@@ -97,16 +97,21 @@ const leftOut = new Map<Mnemonic, string>([
   ...[Mnemonic.Fnsave, Mnemonic.Fnstenv, Mnemonic.Fxsave, Mnemonic.Fxsave64].map(
     (mnemonic) => [mnemonic, 'stores FIP and FDP, which AMD keeps only behind an exception'] as const,
   ),
-  ...[Mnemonic.Maskmovq, Mnemonic.Maskmovdqu, Mnemonic.Vmaskmovdqu].map(
+  ...[Mnemonic.Maskmovq, Mnemonic.Maskmovdqu, Mnemonic.Vmaskmovdqu, Mnemonic.Frstor, Mnemonic.Fldenv].map(
     (mnemonic) => [mnemonic, 'which of its bytes CR2 names is up to the processor'] as const,
   ),
   ...[Mnemonic.Insb, Mnemonic.Insw, Mnemonic.Insd, Mnemonic.Outsb, Mnemonic.Outsw, Mnemonic.Outsd].map(
     (mnemonic) => [mnemonic, 'AMD checks the port though RCX is 0; the SDM says that nothing is done'] as const,
   ),
+  ...[
+    ...[Mnemonic.Vgatherdpd, Mnemonic.Vgatherdps, Mnemonic.Vgatherqpd, Mnemonic.Vgatherqps],
+    ...[Mnemonic.Vpgatherdd, Mnemonic.Vpgatherdq, Mnemonic.Vpgatherqd, Mnemonic.Vpgatherqq],
+  ].map((mnemonic) => [mnemonic, 'AMD does not widen the masks that a fault leaves; the SDM does'] as const),
   [Mnemonic.Bswap, 'of 16 bits is undefined (SDM Vol. 2A, BSWAP)'],
 ]);
 
 const legacyPrefixes = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3]);
+const nullPrefixes = new Set([0x26, 0x2e, 0x36, 0x3e]);
 /** With REX where it does not count, as 4x may stand among legacy prefixes. */
 for (let rex = 0x40; rex < 0x50; rex++) legacyPrefixes.add(rex);
 
@@ -147,9 +152,6 @@ function instruction(random: Random, vector: boolean): Uint8Array | undefined {
     // AMD's SHA takes operands at any address, Intel's only aligned ones (SDM Vol. 2A, table 2-21).
     const memory = Array.from({ length: decoded.opCount }, (_, i) => decoded.opKind(i)).includes(OpKind.Memory);
     if (memory && [...decoded.cpuidFeatures()].includes(CpuidFeature.SHA)) return undefined;
-    // A count above 16 leaves 16-bit results undefined (SDM Vol. 2B, SHLD).
-    const shifts = decoded.mnemonic === Mnemonic.Shld || decoded.mnemonic === Mnemonic.Shrd;
-    if (shifts && bytes.subarray(0, 4).includes(0x66)) return undefined;
     const { flowControl } = decoded;
     if (flowControl === FlowControl.Exception) return undefined;
     if (flowControl !== FlowControl.Next) {
@@ -157,9 +159,12 @@ function instruction(random: Random, vector: boolean): Uint8Array | undefined {
       if (decoded.op0Kind !== OpKind.NearBranch64 || decoded.length > 3 || bytes[0] === 0x66) return undefined;
       return Uint8Array.from([...bytes.subarray(0, decoded.length - 1), 1, 0x90]);
     }
-    // AMD raises #SS for addresses that are not canonical behind this prefix, which means nothing else in 64-bit mode.
+    // Where they mean nothing, AMD lets them choose between #SS and #GP for addresses that are not canonical.
     const opcodeAt = bytes.findIndex((byte) => !legacyPrefixes.has(byte));
-    if (bytes.subarray(0, opcodeAt).includes(0x36)) return undefined;
+    if (bytes.subarray(0, opcodeAt).some((byte) => nullPrefixes.has(byte))) return undefined;
+    // A count above 16 leaves 16-bit results undefined (SDM Vol. 2B, SHLD).
+    const shifts = decoded.mnemonic === Mnemonic.Shld || decoded.mnemonic === Mnemonic.Shrd;
+    if (shifts && bytes.subarray(0, opcodeAt).includes(0x66)) return undefined;
     // A segment register of this list could name another descriptor.
     for (let i = 0; i < decoded.opCount; i++) {
       const register = decoded.opKind(i) === OpKind.Register ? decoded.opRegister(i) : Register.None;
@@ -264,6 +269,6 @@ export function sequence(seed: bigint): Case {
     registers,
     rflags: 0x202n | (random.next() & 0x8d5n) | (random.below(8) === 0 ? 0x400n : 0n),
     data,
-    xsave: vector ? vectorState(random) : undefined,
+    xsave: vectorState(random),
   };
 }

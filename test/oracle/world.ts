@@ -20,8 +20,8 @@ export interface Case {
   readonly registers: Readonly<Record<string, bigint>>;
   readonly rflags: bigint;
   readonly data: Uint8Array;
-  /** Legacy region and header of an XSAVE area and the upper halves of YMM, or undefined: as they are. */
-  readonly xsave?: Uint8Array | undefined;
+  /** Legacy region and header of an XSAVE area, and the upper halves of YMM. */
+  readonly xsave: Uint8Array;
 }
 
 export interface Result {
@@ -31,7 +31,7 @@ export interface Result {
   readonly cr2: bigint;
   readonly registers: Readonly<Record<string, bigint>>;
   readonly memory: Uint8Array;
-  readonly xsave?: Uint8Array | undefined;
+  readonly xsave: Uint8Array;
 }
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
@@ -54,7 +54,7 @@ export class World {
     write(tables.pml4, [BigInt(tables.pdpt) | 7n]);
     write(tables.pdpt, [BigInt(tables.pd) | 7n]);
     write(tables.pd, [BigInt(tables.pt) | 7n]);
-    const user = new Set([layout.code, layout.stack]);
+    const user = new Set<number>([layout.code, layout.stack]);
     for (let at = 0; at < layout.dataBytes; at += page) user.add(layout.data + at);
     // Accessed and dirty from the start: who sets them is no question here.
     write(
@@ -139,11 +139,9 @@ export class World {
       gs: data,
       cr2: 0n,
     });
-    if (given.xsave !== undefined) {
-      const area = this.#blankXsave.slice();
-      area.set(given.xsave);
-      vcpu.setState('xsave', area);
-    }
+    const area = this.#blankXsave.slice();
+    area.set(given.xsave);
+    vcpu.setState('xsave', area);
     Object.assign(vcpu.regs, given.registers, {
       rip: BigInt(layout.code),
       rsp: BigInt(layout.top),
@@ -174,7 +172,7 @@ export class World {
         memory.read(layout.code, page),
         memory.read(layout.stack, page),
       ]),
-      xsave: given.xsave === undefined ? undefined : vcpu.getState('xsave').slice(0, 832),
+      xsave: vcpu.getState('xsave').slice(0, 832),
     };
   }
 
