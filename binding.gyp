@@ -92,6 +92,7 @@
         "native/napi/host.cc",
         "native/napi/layout.cc",
         "native/napi/machine-board.cc",
+        "native/napi/machine-devices.cc",
         "native/napi/machine-vcpu.cc",
         "native/napi/machine.cc",
         "native/napi/vfio.cc",

@@ -8,9 +8,20 @@ export type { BackendChoice, ChosenBackend } from './machine/backends.ts';
 export type { BackendKind, Irqchip } from './machine/engine.ts';
 export type { CpuidEntry } from './machine/entries.ts';
 export type { AnswerableExit, Exit, ExitName } from './machine/exits.ts';
-export { Machine, type MachineOptions, type RangeOptions, type Space } from './machine/machine.ts';
+export {
+  type AssignableDevice,
+  Machine,
+  type MachineOptions,
+  type RangeOptions,
+  type Space,
+} from './machine/machine.ts';
 export type { GuestMemory, MemorySlot } from './machine/memory.ts';
 export type { TraceEvent } from './machine/outbox.ts';
+export { Bar, type BarOptions } from './machine/pci/bar.ts';
+export { Bridge } from './machine/pci/bridge.ts';
+export { EmulatedFunction, type Identity, type PciFunction, type Wires } from './machine/pci/function.ts';
+export { type Message, type MsixEvents, MsixTable } from './machine/pci/msix.ts';
+export { PciRoot, type PciRootOptions, type Slot } from './machine/pci/root.ts';
 export type { AccessHandler } from './machine/ranges.ts';
 export type { RegisterName, Registers } from './machine/registers.ts';
 export type { DescriptorTable, Segment, SystemRegisterChanges, SystemRegisters } from './machine/sregs.ts';

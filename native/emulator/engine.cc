@@ -50,7 +50,21 @@ bool Engine::route(const bus::InterruptMessage& message, const Processor* except
 }
 
 void Engine::setIrqLine(uint32_t, bool) { throw os::SystemError(EOPNOTSUPP, "set an interrupt line"); }
-void Engine::connectIrqfd(uint32_t, int, bool) { throw os::SystemError(EOPNOTSUPP, "connect an irqfd"); }
+void Engine::connectIrqfd(uint32_t, int, int, bool) { throw os::SystemError(EOPNOTSUPP, "connect an irqfd"); }
+void Engine::setMsiRoute(uint32_t, uint64_t, uint32_t) { throw os::SystemError(EOPNOTSUPP, "route a message"); }
+void Engine::attachVfio(int, bool) { throw os::SystemError(EOPNOTSUPP, "attach a VFIO device"); }
+
+void Engine::signalMsi(uint64_t address, uint32_t data) {
+  // SDM Vol. 3A, 11.11: bits 19:12 of the address are the destination, bit 2 its mode; with 32-bit ids, in the upper
+  // half.
+  bus::InterruptMessage message;
+  message.destination = static_cast<uint32_t>(address >> 12 & 0xff) | (static_cast<uint32_t>(address >> 32) & ~0xffu);
+  message.logical = (address & 4) != 0;
+  message.mode = static_cast<bus::DeliveryMode>(data >> 8 & 7);
+  message.vector = static_cast<uint8_t>(data);
+  message.level = (data & 0x8000) != 0;
+  deliver(message);
+}
 void Engine::connectIoeventfd(const Ioeventfd&, bool) { throw os::SystemError(EOPNOTSUPP, "connect an ioeventfd"); }
 
 Processor::Processor(Engine& engine, uint32_t index, vcpu::Cell& cell)

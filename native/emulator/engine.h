@@ -20,7 +20,10 @@ class Engine final : public machine::Engine, private bus::MessageSink {
   std::unique_ptr<vcpu::Processor> createProcessor(uint32_t index, vcpu::Cell& cell) override;
   bus::MessageSink* messages() override { return this; }
   void setIrqLine(uint32_t gsi, bool level) override;
-  void connectIrqfd(uint32_t gsi, int eventfd, bool connect) override;
+  void connectIrqfd(uint32_t gsi, int eventfd, int resample, bool connect) override;
+  void setMsiRoute(uint32_t gsi, uint64_t address, uint32_t data) override;
+  void signalMsi(uint64_t address, uint32_t data) override;
+  void attachVfio(int fd, bool attach) override;
   void connectIoeventfd(const Ioeventfd& connection, bool connect) override;
 
  private:

@@ -29,7 +29,13 @@ class Engine {
   /** Whether the machine was created with the engine's own interrupt controller. */
   virtual bool hasIrqLines() const { return false; }
   virtual void setIrqLine(uint32_t gsi, bool level) = 0;
-  virtual void connectIrqfd(uint32_t gsi, int eventfd, bool connect) = 0;
+  /** `resample`, or -1: signalled when the guest ends a level-triggered interrupt. */
+  virtual void connectIrqfd(uint32_t gsi, int eventfd, int resample, bool connect) = 0;
+  /** What an interrupt number stands for from now on: a message that a device writes (PCI 3.0, 6.8.1). */
+  virtual void setMsiRoute(uint32_t gsi, uint64_t address, uint32_t data) = 0;
+  virtual void signalMsi(uint64_t address, uint32_t data) = 0;
+  /** Tells the engine of a VFIO group or device that works for this machine. */
+  virtual void attachVfio(int fd, bool attach) = 0;
   struct Ioeventfd {
     bool port;
     uint64_t address;

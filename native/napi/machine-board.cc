@@ -69,7 +69,8 @@ void Machine::connectIrqfd(Info info) {
   const uint32_t gsi = toUint32(info[0], "gsi");
   const int eventfd = info[1].ToNumber().Int32Value();
   const bool connect = info[2].ToBoolean();
-  guarded(info.Env(), [&] { open().engine().connectIrqfd(gsi, eventfd, connect); });
+  const int resample = info[3].IsUndefined() ? -1 : info[3].ToNumber().Int32Value();
+  guarded(info.Env(), [&] { open().engine().connectIrqfd(gsi, eventfd, resample, connect); });
 }
 
 void Machine::connectIoeventfd(Info info) {

@@ -48,6 +48,14 @@ class Machine final : public Napi::ObjectWrap<Machine> {
   void connectIrqfd(Info info);
   void connectIoeventfd(Info info);
 
+  // Messages, and devices that the host gives
+  void setMsiRoute(Info info);
+  void signalMsi(Info info);
+  void attachVfio(Info info);
+  void addDeviceMemory(Info info);
+  void removeDeviceMemory(Info info);
+  void mapForDma(Info info);
+
   // vCPUs
   Napi::Value createVcpu(Info info);
   void wake(Info info);

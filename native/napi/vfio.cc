@@ -80,6 +80,11 @@ struct SpaceCalls {
     pinned.push_back(memory);
     return info.Env().Undefined();
   }
+  void mapWhole(Napi::Env env, const std::shared_ptr<os::Mapping>& memory, uint64_t iova, bool writable) {
+    if (!held) throw Napi::Error::New(env, "it is closed");
+    guarded(env, [&] { held->map(memory->data(), iova, memory->bytes(), writable); });
+    pinned.push_back(memory);
+  }
   Napi::Value unmap(const Napi::CallbackInfo& info) {
     Space& space = open(info, held);
     const uint64_t iova = toUint64(info[0], "iova");
@@ -122,6 +127,7 @@ class Container : public Napi::ObjectWrap<Container> {
     guarded(info.Env(), [&] { held(info).setIommu(static_cast<int>(type)); });
   }
   Napi::Value map(const Napi::CallbackInfo& info) { return calls_.map(info, classesOf(info.Env())); }
+  auto& calls() { return calls_; }
   Napi::Value unmap(const Napi::CallbackInfo& info) { return calls_.unmap(info); }
   Napi::Value ranges(const Napi::CallbackInfo& info) { return calls_.ranges(info); }
   void close(const Napi::CallbackInfo&) {
@@ -141,6 +147,7 @@ class Iommufd : public Napi::ObjectWrap<Iommufd> {
   }
   vfio::Iommufd& held(const Napi::CallbackInfo& info) { return open(info, calls_.held); }
   Napi::Value map(const Napi::CallbackInfo& info) { return calls_.map(info, classesOf(info.Env())); }
+  auto& calls() { return calls_; }
   Napi::Value unmap(const Napi::CallbackInfo& info) { return calls_.unmap(info); }
   Napi::Value ranges(const Napi::CallbackInfo& info) { return calls_.ranges(info); }
   Napi::Value vtd(const Napi::CallbackInfo& info) {
@@ -272,6 +279,11 @@ class Device : public Napi::ObjectWrap<Device> {
     }
     return result;
   }
+  vfio::Device& held(Napi::Env env) {
+    if (!held_) throw Napi::Error::New(env, "it is closed");
+    return *held_;
+  }
+  Napi::Value fd(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), open(info, held_).fd().get()); }
   Napi::Value id(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), open(info, held_).id()); }
   void close(const Napi::CallbackInfo&) { held_.reset(); }
 
@@ -339,6 +351,29 @@ Napi::FunctionReference define(Napi::Env env, Napi::Object vfio, const char* nam
 
 }  // namespace
 
+vfio::Device& vfioDevice(const Napi::Value& value) {
+  const Napi::Env env = value.Env();
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(classesOf(env).device.Value())) {
+    throw Napi::TypeError::New(env, "device must be a VFIO device");
+  }
+  return Device::Unwrap(value.As<Napi::Object>())->held(env);
+}
+
+void mapForDevices(const Napi::Value& space, const std::shared_ptr<os::Mapping>& memory, uint64_t iova, bool writable) {
+  const Napi::Env env = space.Env();
+  const Classes& classes = classesOf(env);
+  if (space.IsObject()) {
+    const auto object = space.As<Napi::Object>();
+    if (object.InstanceOf(classes.container.Value())) {
+      return Container::Unwrap(object)->calls().mapWhole(env, memory, iova, writable);
+    }
+    if (object.InstanceOf(classes.iommufd.Value())) {
+      return Iommufd::Unwrap(object)->calls().mapWhole(env, memory, iova, writable);
+    }
+  }
+  throw Napi::TypeError::New(env, "space must be a Container or an Iommufd");
+}
+
 void initVfio(Napi::Env env, Napi::Object exports) {
   auto* classes = new Classes();
   Napi::Object vfio = Napi::Object::New(env);
@@ -371,7 +406,7 @@ void initVfio(Napi::Env env, Napi::Object exports) {
        Device::InstanceMethod("setUnmaskEventfd", &Device::setUnmaskEventfd),
        Device::InstanceMethod("mask", &Device::mask), Device::InstanceMethod("reset", &Device::reset),
        Device::InstanceMethod("dependents", &Device::dependents), Device::InstanceMethod("id", &Device::id),
-       Device::InstanceMethod("close", &Device::close)});
+       Device::InstanceMethod("fd", &Device::fd), Device::InstanceMethod("close", &Device::close)});
   env.SetInstanceData(classes);
   exports.Set("vfio", vfio);
 }

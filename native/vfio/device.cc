@@ -44,24 +44,57 @@ InterruptInfo Device::interrupt(uint32_t index) const {
   return {info.count, (info.flags & VFIO_IRQ_INFO_MASKABLE) != 0, (info.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0};
 }
 
-Device::Region& Device::checked(uint32_t index, uint64_t offset, unsigned width) {
+namespace {
+
+/** Whether all of a region may be mapped: where it has the MSI-X table, only if the kernel says so. */
+bool mapsWhole(const os::Fd& fd, const vfio_region_info& info) {
+  if ((info.flags & VFIO_REGION_INFO_FLAG_MMAP) == 0) return false;
+  if ((info.flags & VFIO_REGION_INFO_FLAG_CAPS) == 0) return true;
+  std::vector<uint64_t> storage(info.argsz / 8 + 1);
+  auto* full = reinterpret_cast<vfio_region_info*>(storage.data());
+  full->argsz = info.argsz;
+  full->index = info.index;
+  os::ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, "VFIO_DEVICE_GET_REGION_INFO", full);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(full);
+  uint32_t steps = 0;
+  for (uint32_t at = full->cap_offset; at != 0 && at + sizeof(vfio_info_cap_header) <= info.argsz && steps < 64;
+       steps++) {
+    vfio_info_cap_header header;
+    std::memcpy(&header, bytes + at, sizeof(header));
+    if (header.id == VFIO_REGION_INFO_CAP_MSIX_MAPPABLE) return true;
+    at = header.next;
+  }
+  return false;
+}
+
+}  // namespace
+
+Device::Region& Device::known(uint32_t index) {
   if (index >= regions_.size()) throw os::SystemError(EINVAL, "region index");
   Region& region = regions_[index];
-  if (!region.known) {
-    vfio_region_info info = {.argsz = sizeof(info)};
-    info.index = index;
-    os::ioctl(fd_, VFIO_DEVICE_GET_REGION_INFO, "VFIO_DEVICE_GET_REGION_INFO", &info);
-    region.info = this->region(index);
-    region.fileOffset = info.offset;
-    // A region that holds the MSI-X table may be mapped in parts only; these go through the kernel, which is slower.
-    const bool whole = region.info.mappable && (info.flags & VFIO_REGION_INFO_FLAG_CAPS) == 0;
-    if (whole) region.mapping = os::Mapping::device(fd_, info.offset, info.size);
-    region.known = true;
-  }
+  if (region.known) return region;
+  vfio_region_info info = {.argsz = sizeof(info)};
+  info.index = index;
+  os::ioctl(fd_, VFIO_DEVICE_GET_REGION_INFO, "VFIO_DEVICE_GET_REGION_INFO", &info);
+  region.info = this->region(index);
+  region.fileOffset = info.offset;
+  if (mapsWhole(fd_, info)) region.mapping = os::Mapping::device(fd_, info.offset, info.size);
+  region.known = true;
+  return region;
+}
+
+Device::Region& Device::checked(uint32_t index, uint64_t offset, unsigned width) {
+  Region& region = known(index);
   if (offset >= region.info.bytes || width > region.info.bytes - offset || offset % width != 0) {
     throw os::SystemError(EINVAL, "region access");
   }
   return region;
+}
+
+uint8_t* Device::mapped(uint32_t index, uint64_t offset, uint64_t bytes) {
+  const Region& region = known(index);
+  if (offset > region.info.bytes || bytes > region.info.bytes - offset) throw os::SystemError(EINVAL, "region part");
+  return region.mapping.data() == nullptr ? nullptr : region.mapping.data() + offset;
 }
 
 uint64_t Device::read(uint32_t index, uint64_t offset, unsigned width) {

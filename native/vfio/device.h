@@ -56,6 +56,9 @@ class Device {
   uint64_t read(uint32_t index, uint64_t offset, unsigned width);
   void write(uint32_t index, uint64_t offset, unsigned width, uint64_t value);
 
+  /** Where a part of a region is mapped in this process, or null where the kernel does not let it be. */
+  uint8_t* mapped(uint32_t index, uint64_t offset, uint64_t bytes);
+
   /** Connects `eventfds` to the first vectors of an index; none disconnects all of them. */
   void setEventfds(uint32_t index, const std::vector<int>& eventfds);
   /** The eventfd that ends an INTx assertion when it is signalled. */
@@ -77,6 +80,7 @@ class Device {
     os::Mapping mapping;
     bool known = false;
   };
+  Region& known(uint32_t index);
   Region& checked(uint32_t index, uint64_t offset, unsigned width);
   void setIrqs(uint32_t index, uint32_t flags, const std::vector<int>& eventfds, uint32_t count);
 

@@ -2,10 +2,13 @@
 import { KernelError, NotSupportedError, UsageError } from '../errors.ts';
 import type { Address } from '../native/contract.ts';
 import { type BackendChoice, type ChosenBackend, chooseBackend } from './backends.ts';
+import { DeviceDoor } from './device-door.ts';
 import type { EngineMachine, Irqchip } from './engine.ts';
 import { type ExitName, exitNames } from './exits.ts';
 import { GuestMemory, type MemorySlot } from './memory.ts';
 import { Outbox, type TraceEvent } from './outbox.ts';
+import type { PciFunction } from './pci/function.ts';
+import { PciRoot } from './pci/root.ts';
 import { type AccessHandler, Ranges } from './ranges.ts';
 import { Vcpu } from './vcpu.ts';
 
@@ -21,10 +24,17 @@ export interface MachineOptions {
   readonly irqchip?: Irqchip;
   /** What accesses give that nobody claims: an exit, or all ones with writes ignored (`open-bus`). */
   readonly unclaimed?: 'exit' | 'open-bus';
+  /** Devices of the host (a VfioDevice), on the guest's PCI bus from device 1 on: `machine.pci` is its root then. */
+  readonly devices?: readonly AssignableDevice[];
   /** Called for each exit, in order, those included that devices in C++ answer. Costs time. */
   readonly trace?: (event: TraceEvent) => void;
   /** Closes the machine when it is aborted. */
   readonly signal?: AbortSignal;
+}
+
+/** What can become a function on a machine's PCI bus. */
+export interface AssignableDevice {
+  assignTo(machine: Machine): PciFunction;
 }
 
 export interface RangeOptions {
@@ -63,6 +73,10 @@ export class Machine {
   readonly ports: Space;
   readonly mmio: Space;
   readonly irqchip: Irqchip;
+  /** The PCI root, of a machine that was created with devices. */
+  readonly pci: PciRoot | undefined;
+  /** @internal */
+  readonly devices: DeviceDoor;
   readonly #engine: EngineMachine;
   readonly #outbox: Outbox;
   readonly #serial = new Map<number, (byte: number) => void>();
@@ -141,7 +155,18 @@ export class Machine {
       if (engine.cpuid !== undefined) native.setCpuid(index, engine.cpuid(index));
       return vcpu;
     });
+    this.devices = new DeviceDoor(native);
     forgotten.register(this, native, this);
+    this.pci = options.devices === undefined ? undefined : new PciRoot(this);
+    try {
+      for (const [i, device] of (options.devices ?? []).entries()) {
+        this.pci?.add(device.assignTo(this), { device: i + 1 });
+      }
+    } catch (error) {
+      this.devices.closing();
+      forgotten.unregister(this);
+      throw error;
+    }
   }
 
   /** False after close(). */
@@ -183,10 +208,25 @@ export class Machine {
     KernelError.guard(() => this.#engine.native.setIrqLine(line, level));
   }
 
-  /** Raises an interrupt whenever an eventfd is signalled (KVM_IRQFD). KVM with `irqchip: 'kernel'` only. */
-  connectIrqfd(gsi: number, eventfd: number, connect = true): void {
+  /**
+   * Raises an interrupt whenever an eventfd is signalled (KVM_IRQFD). KVM with `irqchip: 'kernel'` only. A level-triggered
+   * one stays until the guest ends it; `resample` is signalled then.
+   */
+  connectIrqfd(gsi: number, eventfd: number, connect = true, resample?: number): void {
     this.#requireKvm('irqfd');
-    KernelError.guard(() => this.#engine.native.connectIrqfd(gsi, eventfd, connect));
+    KernelError.guard(() => this.#engine.native.connectIrqfd(gsi, eventfd, connect, resample));
+  }
+
+  /** What an interrupt number from 24 on stands for: a message that a device writes (KVM_SET_GSI_ROUTING). KVM only. */
+  setMsiRoute(gsi: number, address: bigint, data: number): void {
+    this.#requireKvm('a route of messages');
+    KernelError.guard(() => this.#engine.native.setMsiRoute(gsi, address, data));
+  }
+
+  /** Writes a message to the processors' interrupt controllers (KVM_SIGNAL_MSI). May be called while vCPUs run. */
+  signalMsi(address: bigint, data: number): void {
+    this.#assertOpen();
+    KernelError.guard(() => this.#engine.native.signalMsi(address, data));
   }
 
   /** Signals an eventfd when the guest writes (KVM_IOEVENTFD): the write makes no exit. KVM only. */
@@ -225,6 +265,7 @@ export class Machine {
   /** Ends the vCPUs and gives everything back. Whoever waits in run() gets an error. Idempotent. */
   close(): void {
     if (!this.#open) return;
+    this.devices.closing();
     this.#outbox.drain();
     this.#open = false;
     running.delete(this);

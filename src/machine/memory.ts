@@ -12,12 +12,19 @@ export interface MemorySlot {
   readonly logDirty?: boolean;
 }
 
+/** Who has to follow changes of memory: devices that reach it themselves. */
+export interface MemoryWatcher {
+  added(slot: number): void;
+  removed(range: { readonly guestPhysical: bigint; readonly bytes: bigint }): void;
+}
+
 const pageBytes = 4096;
 
 export class GuestMemory {
   readonly #native: NativeMachine;
   readonly #assertIdle: () => void;
   readonly #slots = new Map<number, { readonly guestPhysical: bigint; readonly bytes: bigint }>();
+  readonly #watchers = new Set<MemoryWatcher>();
   #next = 0;
 
   /** @internal */
@@ -43,13 +50,27 @@ export class GuestMemory {
     );
     this.#next++;
     this.#slots.set(number, { guestPhysical: BigInt(slot.guestPhysical), bytes: BigInt(slot.bytes) });
+    try {
+      for (const watcher of this.#watchers) watcher.added(number);
+    } catch (error) {
+      this.removeSlot(number);
+      throw error;
+    }
     return number;
   }
 
   removeSlot(number: number): void {
     this.#assertIdle();
+    const range = this.#slots.get(number);
+    if (range !== undefined) for (const watcher of this.#watchers) watcher.removed(range);
     KernelError.guard(() => this.#native.removeMemory(number));
     this.#slots.delete(number);
+  }
+
+  /** @internal Gives what ends the watching. */
+  watch(watcher: MemoryWatcher): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
   }
 
   /** Guest-physical addresses of the pages that the guest wrote since the last call (KVM_GET_DIRTY_LOG). */

@@ -35,7 +35,7 @@ export interface NativeDmaMemory {
 /** What devices reach: a container, or the address space of an Iommufd. */
 export interface NativeAddressSpace {
   map(memory: NativeDmaMemory, offset: number, iova: Address, bytes: number, writable: boolean): void;
-  unmap(iova: Address, bytes: number): bigint;
+  unmap(iova: Address, bytes: Address): bigint;
   ranges(): [first: bigint, last: bigint][];
   close(): void;
 }
@@ -81,6 +81,7 @@ export interface NativeVfioDevice {
   reset(): void;
   dependents(): { readonly group: number; readonly segment: number; readonly bus: number; readonly devfn: number }[];
   id(): number;
+  fd(): number;
   close(): void;
 }
 
@@ -162,7 +163,23 @@ export interface NativeMachine {
   addUart(from: number, line: number): void;
   receive(from: number, data: Uint8Array): void;
   setIrqLine(line: number, level: boolean): void;
-  connectIrqfd(gsi: number, eventfd: number, connect: boolean): void;
+  connectIrqfd(gsi: number, eventfd: number, connect: boolean, resample?: number): void;
+  setMsiRoute(gsi: number, address: Address, data: number): void;
+  signalMsi(address: Address, data: number): void;
+  /** A VFIO group's descriptor, or a device's: KVM_DEV_VFIO_GROUP_ADD and _DEL. */
+  attachVfio(fd: number, attach: boolean): void;
+  /** A part of a device's region as memory of the guest; `slot` is free among all slots. */
+  addDeviceMemory(
+    slot: number,
+    guestPhysical: Address,
+    device: NativeVfioDevice,
+    region: number,
+    offset: Address,
+    bytes: Address,
+  ): void;
+  removeDeviceMemory(slot: number): void;
+  /** Lets the devices of an address space reach a memory slot at its guest-physical address. */
+  mapForDma(space: NativeAddressSpace, slot: number): void;
   connectIoeventfd(
     space: Space,
     address: Address,

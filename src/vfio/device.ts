@@ -1,8 +1,11 @@
 /** A PCI device that VFIO gives to this process: its regions, its interrupts, its reset, and what it reaches by DMA. */
 import { KernelError, NotSupportedError, UsageError } from '../errors.ts';
+import type { Machine } from '../machine/machine.ts';
+import type { PciFunction } from '../machine/pci/function.ts';
 import type { NativeAddressSpace, NativeGroup, NativeVfioDevice } from '../native/contract.ts';
 import { EventFd } from '../native/eventfd.ts';
 import { loadAddon } from '../native/load.ts';
+import { AssignedFunction } from './assigned-function.ts';
 import { DmaSpace } from './dma.ts';
 import { Sysfs } from './sysfs.ts';
 
@@ -78,7 +81,10 @@ export class VfioDevice {
   readonly by: 'group' | 'iommufd';
   readonly dma: DmaSpace;
   readonly #native: NativeVfioDevice;
+  readonly #space: NativeAddressSpace;
+  readonly #descriptor: number;
   readonly #close: () => void;
+  #holder: Machine | undefined;
   readonly #regions = new Map<RegionName, Region>();
   readonly #interrupts = new Map<InterruptKind, EventFd[]>();
   #open = true;
@@ -88,8 +94,11 @@ export class VfioDevice {
     by: 'group' | 'iommufd',
     native: NativeVfioDevice,
     space: NativeAddressSpace,
+    descriptor: number,
     close: () => void,
   ) {
+    this.#space = space;
+    this.#descriptor = descriptor;
     this.address = address;
     this.by = by;
     this.#native = native;
@@ -121,7 +130,7 @@ export class VfioDevice {
     const space = opened(() => new vfio.Iommufd('/dev/iommu'));
     try {
       const native = opened(() => space.device(`/dev/vfio/devices/${node}`));
-      return new VfioDevice(address, 'iommufd', native, space, () => {
+      return new VfioDevice(address, 'iommufd', native, space, native.fd(), () => {
         native.close();
         space.close();
       });
@@ -144,7 +153,7 @@ export class VfioDevice {
           container.setIommu(type1v2);
           return group.device(address);
         });
-        return new VfioDevice(address, 'group', native, container, () => {
+        return new VfioDevice(address, 'group', native, container, group.fd(), () => {
           native.close();
           group.close();
           container.close();
@@ -229,9 +238,38 @@ export class VfioDevice {
     }));
   }
 
-  /** Interrupts end, mappings end, the device is reset and free. */
+  /**
+   * Makes it a function of a guest: the device reaches the guest's memory at guest-physical addresses, and nothing else.
+   * `Machine.create({ devices: [device] })` does this, and puts it on the bus.
+   * @throws UsageError if it has interrupts or memory of its own, or a machine has it
+   */
+  assignTo(machine: Machine): PciFunction {
+    this.#assertOpen();
+    if (this.#holder !== undefined) throw new UsageError(`a machine has ${this.address} already`);
+    if (this.#interrupts.size > 0 || this.dma.isUsed) {
+      throw new UsageError(`${this.address} has interrupts or DMA memory of this process`, {
+        hint: 'disconnect() and unmap() what it has before a machine takes it',
+      });
+    }
+    const parts = { device: this, native: this.#native, space: this.#space, descriptor: this.#descriptor };
+    const assigned = new AssignedFunction(parts, machine);
+    this.#holder = machine;
+    return assigned;
+  }
+
+  /** @internal */
+  releaseFrom(machine: Machine): void {
+    if (this.#holder === machine) this.#holder = undefined;
+  }
+
+  /** Interrupts end, mappings end, the device is reset and free. @throws UsageError while a machine has it */
   close(): void {
     if (!this.#open) return;
+    if (this.#holder !== undefined) {
+      throw new UsageError(`a machine has ${this.address}`, {
+        hint: 'close the machine, or remove the function, first',
+      });
+    }
     for (const kind of [...this.#interrupts.keys()]) this.disconnect(kind);
     this.#open = false;
     this.#close();

@@ -74,6 +74,11 @@ export class DmaSpace {
     this.#Memory = DmaMemory;
   }
 
+  /** Whether anything is mapped. */
+  get isUsed(): boolean {
+    return this.#mapped.size > 0;
+  }
+
   /** Where mappings may lie: what is missing is reserved, such as the MSI window, or above the unit's width. */
   get ranges(): readonly { readonly first: bigint; readonly last: bigint }[] {
     return KernelError.guard(() => this.#native.ranges()).map(([first, last]) => ({ first, last }));

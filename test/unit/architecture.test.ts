@@ -19,7 +19,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   machine: ['x86', 'acpi'],
   host: ['x86', 'pci', 'acpi', 'native'],
   probe: ['host', 'x86', 'pci', 'acpi'],
-  vfio: ['native', 'host', 'pci'],
+  vfio: ['native', 'host', 'pci', 'machine'],
   report: ['probe', 'x86', 'pci', 'acpi'],
   kvm: ['machine', 'native', 'x86'],
   emulator: ['machine', 'native', 'x86'],
