@@ -40,6 +40,7 @@
         "native/emulator/execute-float.cc",
         "native/emulator/execute-descriptors.cc",
         "native/emulator/execute-fma.cc",
+        "native/emulator/execute-hypercall.cc",
         "native/emulator/execute-jcc.cc",
         "native/emulator/execute-move.cc",
         "native/emulator/execute-protection.cc",

@@ -92,6 +92,7 @@ void LocalApic::endOfInterrupt() {
 }
 
 void LocalApic::setTpr(uint32_t value) {
+  if (tpr_ == (value & 0xff)) return;
   tpr_ = static_cast<uint8_t>(value);
   host_.look();
 }

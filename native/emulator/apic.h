@@ -53,6 +53,8 @@ class LocalApic {
   /** Page of the memory-mapped registers, or kNever. */
   uint64_t page() const { return enabled() && !x2apic() ? base_ & ~uint64_t{0xfff} : kNever; }
 
+  /** Sends as a write of the interrupt command register does; its upper half is the destination of the mode. */
+  void sendCommand(uint64_t command);
   uint32_t read(uint32_t offset);
   void write(uint32_t offset, uint32_t value);
   /** MSRs 0x800 to 0x8ff; false for what raises #GP (11.12.1.2). */
@@ -101,7 +103,6 @@ class LocalApic {
   void setSpurious(uint32_t value);
   void startTimer();
   void setEvent(uint64_t tick);
-  void sendCommand(uint64_t command);
   void endOfInterrupt();
   void fail(uint32_t bit);
   void fire(Lvt entry);

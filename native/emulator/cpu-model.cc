@@ -73,6 +73,11 @@ bool has(const Cpu& cpu, const CpuidBit& bit) {
   return row != nullptr && (row->*bit.word >> bit.bit & 1) != 0;
 }
 
+bool isAmd(const Cpu& cpu) {
+  const CpuidRow* row = cpuidRow(*cpu.cpuid, 0, 0);
+  return row != nullptr && row->ebx == word("Auth") && row->edx == word("enti") && row->ecx == word("cAMD");
+}
+
 bool canonicalBase(const Cpu& cpu, uint64_t address) {
   return has(cpu, kLa57) ? canonical57(address) : canonical48(address);
 }
@@ -123,7 +128,8 @@ CpuidRow executeCpuid(const Cpu& cpu, uint32_t leaf, uint32_t subleaf) {
   const CpuidRow* found = cpuidRow(rows, leaf, subleaf);
   const CpuidRow* extended = cpuidRow(rows, 0x80000000, 0);
   const uint32_t highest = extended == nullptr ? 0 : extended->eax;
-  const bool outside = leaf < 0x80000000 || leaf > highest;
+  const bool hypervisors = leaf >> 28 == 4;  // theirs: what they do not use is 0
+  const bool outside = !hypervisors && (leaf < 0x80000000 || leaf > highest);
   if (found == nullptr && outside) {
     // Leaves above the highest basic one read as it does.
     const CpuidRow* last = nullptr;

@@ -41,6 +41,8 @@ inline constexpr CpuidBit kLahf = {0x80000001, 0, &CpuidRow::ecx, 0}, kSyscall =
 std::vector<CpuidRow> defaultCpuid();
 
 bool has(const Cpu& cpu, const CpuidBit& bit);
+/** Whether CPUID says AuthenticAMD. */
+bool isAmd(const Cpu& cpu);
 /** The row of a leaf and subleaf, or null. */
 const CpuidRow* cpuidRow(const std::vector<CpuidRow>& rows, uint32_t leaf, uint32_t subleaf);
 /** What CPUID returns: the model's row with what follows the processor's state. */

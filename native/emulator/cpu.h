@@ -190,12 +190,13 @@ struct Cpu {
   LocalApic* apic;
   const std::vector<Cpu*>* all;  // of the machine, this one included: they share the memory that code lies in
   std::vector<CpuidRow>* cpuid;
-  bool closing;   // the platform gave up: leave at once
-  bool shutdown;  // triple fault
-  bool halted;    // HLT was executed
-  bool waits;     // for a startup message, after INIT
-  bool pauses;    // PAUSE: somebody else's turn
-  bool unknown;   // an instruction that is not known yet
+  bool closing;        // the platform gave up: leave at once
+  bool shutdown;       // triple fault
+  bool halted;         // HLT was executed
+  bool waits;          // for a startup message, after INIT
+  bool pauses;         // PAUSE: somebody else's turn
+  uint8_t pauseCount;  // since the turn began
+  bool unknown;        // an instruction that is not known yet
   bool nmiMasked;
   std::atomic<uint8_t> nmis;          // that wait: one, and one more that would have been served already
   std::atomic<uint32_t> initSignals;  // INIT, startup and its vector (emulator.cc)

@@ -153,6 +153,14 @@ inline uint64_t ticksOf(const Cpu& cpu) {
   return cpu.timeBase + cpu.instructions - (cpu.current == nullptr ? 0 : cpu.current->rest);
 }
 
+/** Time that an instruction takes beside its own tick; the run loop looks at the timer behind its block. */
+inline void spend(Cpu& cpu, uint64_t ticks) {
+  cpu.timeBase += ticks;
+  cpu.deadline.store(0);
+}
+/** Of the order of a PC's: an access to a device, about a microsecond; what waits for all instructions before it. */
+inline constexpr uint64_t kDeviceTicks = 1000, kSerialTicks = 100;
+
 /** The address behind the instruction that is executed, or RIP between two. */
 inline uint64_t nextRip(const Cpu& cpu) {
   return cpu.current == nullptr ? cpu.gpr[kRip] : (cpu.gpr[kRip] + cpu.current->end) & cpu.ipMask;

@@ -133,6 +133,7 @@ Emulator::Stop Emulator::run(uint64_t turnEnd) {
   Cpu& cpu = *cpu_;
   setHostMxcsr(kMxcsrReset);
   cpu.halted = cpu.unknown = cpu.shutdown = cpu.closing = false;
+  cpu.pauseCount = 0;
   cpu.deadline.store(0);
   for (;;) {
     // Whatever was delivered last may have ended it all.
@@ -186,10 +187,14 @@ Emulator::Stop Emulator::run(uint64_t turnEnd) {
     if (cpu.watchesCode && !cpu.trapBlocked && stopsBefore()) continue;
     cpu.trapBlocked = cpu.stepTaken = false;
     const uint64_t start = cpu.rip();
-    const bool done = advance(single);
+    bool done = advance(single);
     blocks_.sweep(cpu);
     cpu.shadow = cpu.shadowNext;
     cpu.shadowNext = false;
+    if (cpu.halted && (cpu.dataHits != 0 || (traps && !stepsOnBranches(cpu)))) {
+      cpu.halted = false;  // a debug exception that waits ends HLT at once
+      done = true;
+    }
     if (!done) {
       cpu.dataHits = 0;
       cpu.taskSwitched = cpu.stepNow = false;

@@ -75,7 +75,9 @@ bool mwait(Cpu& cpu) {
 }
 
 void pause(Cpu& cpu) {
-  if (cpu.all->size() < 2) return;
+  // Who waits for another processor pauses again and again; who only delays itself would spend a turn each time.
+  constexpr uint8_t kPatience = 8;
+  if (cpu.all->size() < 2 || ++cpu.pauseCount < kPatience) return;
   cpu.pauses = true;
   cpu.deadline.store(0);
   cpu.leaveBlock = true;

@@ -97,8 +97,8 @@ bool movToDr(Cpu& cpu, const MicroOp& op) {
   if (value >> 32 != 0) return gp(cpu);
   if (index == 6) {
     cpu.dr6 = (value & 0xe00f) | 0xffff0ff0;
-  } else {
-    cpu.dr7 = (value & 0xffff23ff) | 0x400;
+  } else if (const uint64_t dr7 = (value & 0xffff23ff) | 0x400; dr7 != cpu.dr7) {
+    cpu.dr7 = dr7;
     updateBreakpoints(cpu);
   }
   return true;
@@ -106,6 +106,7 @@ bool movToDr(Cpu& cpu, const MicroOp& op) {
 
 bool rdmsr(Cpu& cpu, const MicroOp&) {
   if (!privileged(cpu)) return false;
+  spend(cpu, kSerialTicks);
   uint64_t value;
   if (!readMsr(cpu, static_cast<uint32_t>(cpu.gpr[RCX]), value)) return gp(cpu);
   writeGpr<uint32_t>(cpu, RAX, static_cast<uint32_t>(value));
@@ -115,6 +116,7 @@ bool rdmsr(Cpu& cpu, const MicroOp&) {
 
 bool wrmsr(Cpu& cpu, const MicroOp&) {
   if (!privileged(cpu)) return false;
+  spend(cpu, kSerialTicks);
   const uint64_t value = (cpu.gpr[RDX] & 0xffffffff) << 32 | (cpu.gpr[RAX] & 0xffffffff);
   return writeMsr(cpu, static_cast<uint32_t>(cpu.gpr[RCX]), value) ? true : gp(cpu);
 }
@@ -141,6 +143,7 @@ bool rdtsc(Cpu& cpu, const MicroOp&) { return readTsc(cpu); }
 bool rdpmc(Cpu& cpu, const MicroOp&) { return gp(cpu); }  // no counters are announced
 
 bool cpuid(Cpu& cpu, const MicroOp&) {
+  spend(cpu, kSerialTicks);
   const auto leaf = static_cast<uint32_t>(cpu.gpr[RAX]), subleaf = static_cast<uint32_t>(cpu.gpr[RCX]);
   const CpuidRow row = executeCpuid(cpu, leaf, subleaf);
   writeGpr<uint32_t>(cpu, RAX, row.eax);

@@ -191,6 +191,7 @@ template <typename T>
 bool portIn(Cpu& cpu, uint16_t port, T& value) {
   if (!mayUsePort(cpu, port, sizeof(T))) return false;
   if (cpu.watchesData) watchPort(cpu, port, sizeof(T));
+  spend(cpu, kDeviceTicks);
   return cpu.platform->portRead(port, sizeof(T), 1, &value) || portFailed(cpu);
 }
 
@@ -198,6 +199,7 @@ template <typename T>
 bool portOut(Cpu& cpu, uint16_t port, T value) {
   if (!mayUsePort(cpu, port, sizeof(T))) return false;
   if (cpu.watchesData) watchPort(cpu, port, sizeof(T));
+  spend(cpu, kDeviceTicks);
   return cpu.platform->portWrite(port, sizeof(T), 1, &value) || portFailed(cpu);
 }
 
@@ -223,6 +225,7 @@ bool ins(Cpu& cpu, const MicroOp& op) {
   return repeated<false>(cpu, op, once, [&](uint64_t items) -> uint64_t {
     uint8_t* target = plain<P>(cpu, ES, cpu.gpr[RDI] & op.addressMask, op.addressMask, true, items);
     if (target == nullptr || !freePort(cpu)) return 0;
+    spend(cpu, items * kDeviceTicks);
     if (!cpu.platform->portRead(port, sizeof(P), static_cast<unsigned>(items), target)) return portFailed(cpu);
     advance(cpu, RDI, op.addressMask, static_cast<int64_t>(items * sizeof(P)));
     return items;
@@ -246,6 +249,7 @@ bool outs(Cpu& cpu, const MicroOp& op) {
   return repeated<false>(cpu, op, once, [&](uint64_t items) -> uint64_t {
     const uint8_t* source = plain<P>(cpu, op.segment, cpu.gpr[RSI] & op.addressMask, op.addressMask, false, items);
     if (source == nullptr || !freePort(cpu)) return 0;
+    spend(cpu, items * kDeviceTicks);
     if (!cpu.platform->portWrite(port, sizeof(P), static_cast<unsigned>(items), source)) return portFailed(cpu);
     advance(cpu, RSI, op.addressMask, static_cast<int64_t>(items * sizeof(P)));
     return items;

@@ -28,12 +28,18 @@ void enterFlat(Cpu& cpu, uint16_t cs, uint16_t ss, unsigned cpl, bool wide) {
   updateMode(cpu);
 }
 
+/** AMD64 has SYSCALL and SYSRET in compatibility mode too, Intel 64 only in 64-bit mode. */
+bool mayCallFast(const Cpu& cpu) {
+  if ((cpu.efer & kEferSce) == 0) return false;
+  return cpu.code64() || (cpu.longMode() && isAmd(cpu));
+}
+
 bool syscall(Cpu& cpu, const MicroOp&) {
-  if ((cpu.efer & kEferSce) == 0 || !cpu.code64()) return raise(cpu, kUd);  // Intel: 64-bit mode only
+  if (!mayCallFast(cpu)) return raise(cpu, kUd);
   cpu.gpr[RCX] = cpu.rip();
   cpu.gpr[11] = flags(cpu) & ~kRf;
   const auto selector = static_cast<uint16_t>(cpu.star >> 32);
-  cpu.rip() = cpu.lstar;
+  cpu.rip() = cpu.code64() ? cpu.lstar : cpu.cstar;
   cpu.rflags &= ~(cpu.sfmask | kRf);
   cpu.rflags |= 2;
   enterFlat(cpu, selector & 0xfffc, static_cast<uint16_t>((selector & 0xfffc) + 8), 0, true);
@@ -42,7 +48,7 @@ bool syscall(Cpu& cpu, const MicroOp&) {
 }
 
 bool sysret(Cpu& cpu, const MicroOp& op) {
-  if ((cpu.efer & kEferSce) == 0 || !cpu.code64()) return raise(cpu, kUd);
+  if (!mayCallFast(cpu)) return raise(cpu, kUd);
   if (!privileged(cpu)) return false;
   const bool wide = op.operandBytes == 8;
   if (wide && !canonical(cpu, cpu.gpr[RCX])) return gp(cpu);

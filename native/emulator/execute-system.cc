@@ -86,6 +86,8 @@ struct Group7 {
       }
     }
     switch (0xc0 | function << 3 | (op.rmIndex & 7)) {
+      case 0xc1:
+        return hypercall(cpu);
       case 0xc8:
         return monitor(cpu, op);
       case 0xc9:

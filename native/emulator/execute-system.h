@@ -11,5 +11,7 @@ inline bool privileged(Cpu& cpu) { return cpu.cpl == 0 ? true : gp(cpu); }
 inline bool mayLook(Cpu& cpu) { return cpu.cpl == 0 || (cpu.cr4 & kCr4Umip) == 0 ? true : gp(cpu); }
 
 bool readTscAndAux(Cpu& cpu);
+/** VMCALL where there is no VMX operation. */
+bool hypercall(Cpu& cpu);
 
 }  // namespace vtkit::emulator

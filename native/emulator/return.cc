@@ -7,13 +7,15 @@ namespace vtkit::emulator {
 
 namespace {
 
-/** Data segments that the outer level may not use become null. */
+/** Data segments that the outer level may not use become null; in 64-bit mode their bases go on to count. */
 void dropInnerSegments(Cpu& cpu) {
   for (const unsigned seg : {ES, DS, FS, GS}) {
     vcpu::Segment& segment = cpu.seg[seg];
     const bool conformingCode = (segment.type & 0xc) == 0xc;
     if (segment.unusable == 0 && !conformingCode && segment.dpl < cpu.cpl) {
+      const uint64_t base = segment.base;
       segment = {};
+      segment.base = base;
       segment.unusable = 1;
     }
   }

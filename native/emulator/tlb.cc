@@ -3,6 +3,7 @@
 
 #include "emulator/blocks.h"
 #include "emulator/breakpoints.h"
+#include "emulator/dispatch.h"
 #include "emulator/mmu.h"
 
 namespace vtkit::emulator {
@@ -82,6 +83,7 @@ bool readPhysical(Cpu& cpu, uint64_t physical, void* to, unsigned bytes) {
     std::memcpy(to, host, bytes);
     return true;
   }
+  spend(cpu, kDeviceTicks);
   if (cpu.platform->mmioRead(physical, bytes, to)) {
     if (cpu.attention.load(std::memory_order_relaxed) != 0) cpu.leaveBlock = true;
     return true;
@@ -106,6 +108,7 @@ bool writePhysical(Cpu& cpu, uint64_t physical, const void* from, unsigned bytes
     for (Cpu* holder : *cpu.all) holder->blocks->written(*holder, physical, bytes);
     return true;
   }
+  spend(cpu, kDeviceTicks);
   if (cpu.platform->mmioWrite(physical, bytes, from)) {
     if (cpu.attention.load(std::memory_order_relaxed) != 0) cpu.leaveBlock = true;
     return true;

@@ -55,6 +55,8 @@ void guest_main(void) {
   show("INT1");
   __asm__ volatile(BASE STEP_ON "popf\n2: .byte 0xf1\n nop\n" STEP_OFF : : : "r11", "memory", "cc");
   show("INT1 under TF");
+  __asm__ volatile(BASE STEP_ON "popf\n2: hlt\n nop\n" STEP_OFF : : : "r11", "memory", "cc");
+  show("HLT under TF: the trap ends it");
 
   set_dr0((uint64_t)watched);
   set_dr7(0xb0402);  // 8 bytes, read or write
