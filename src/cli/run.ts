@@ -39,7 +39,7 @@ export function runCommand(): Command {
         .choices(['auto', 'kvm', 'emulated'])
         .default('auto'),
     )
-    .option('--memory <size>', 'guest memory, with suffix K, M or G', parseSize, 64 << 20)
+    .option('--memory <size>', 'guest memory, with suffix K, M or G', parseSize, 128 << 20)
     .option('--cpus <n>', 'virtual processors', parseCount, 1)
     .option('--cpu <file>', 'the CPU that the guest sees: a baseline, or a file that was taken of a host')
     .option('--timeout <seconds>', 'give up after this time, with exit code 124', parseSeconds)

@@ -9,10 +9,15 @@ const searchBytes = 8192;
 /** Header flags that ask for something: 0 page-aligned modules, 1 memory information, 2 video mode, 16 a.out kludge. */
 const supportedFlags = 0x1_0003;
 
-/** Where the boot information goes: below conventional memory's end, above the real-mode vectors. */
-const infoAddress = 0x9000;
-const infoEnd = 0xf000;
+/** Where the boot information goes: above the real-mode vectors, below what firmware keeps of conventional memory. */
+const infoArea = { from: 0x9000, to: 0x9_0000 } as const;
+const infoBytes = 0x6000;
 const pageBytes = 4096;
+
+interface Range {
+  readonly from: number;
+  readonly to: number;
+}
 
 export function isElf(image: Uint8Array): boolean {
   return image[0] === 0x7f && image[1] === 0x45 && image[2] === 0x4c && image[3] === 0x46;
@@ -22,8 +27,8 @@ export function isElf(image: Uint8Array): boolean {
 export function loadMultiboot(machine: Machine, image: Uint8Array, options: BootOptions): void {
   const file = new Input(image, options.name);
   const flags = findHeader(file);
-  const { entry, end } = loadSegments(machine, file);
-  const info = writeInformation(machine, options, end, (flags & 1) !== 0);
+  const { entry, loaded } = loadSegments(machine, file);
+  const info = writeInformation(machine, options, loaded, (flags & 1) !== 0);
 
   const vcpu = machine.vcpus[0];
   if (vcpu === undefined) return;
@@ -108,7 +113,7 @@ function findHeader(file: Input): number {
   );
 }
 
-function loadSegments(machine: Machine, file: Input): { entry: number; end: number } {
+function loadSegments(machine: Machine, file: Input): { entry: number; loaded: readonly Range[] } {
   if (file.bytes[4] !== 1)
     throw file.fail(4, 'an ELF file of class 64', 'ELF32 (64-bit code may stand in one: objcopy -O elf32-i386)');
   if (file.bytes[5] !== 1) throw file.fail(5, 'a big-endian ELF file', 'little-endian');
@@ -119,7 +124,7 @@ function loadSegments(machine: Machine, file: Input): { entry: number; end: numb
   const entryBytes = file.u16(42, 'the ELF header');
   const entries = file.u16(44, 'the ELF header');
   if (entryBytes < 32) throw file.fail(42, `program headers of ${entryBytes} bytes`, 'at least 32');
-  let end = 0;
+  const loaded: Range[] = [];
   for (let i = 0; i < entries; i++) {
     const at = tableAt + i * entryBytes;
     if (file.u32(at, 'a program header') !== 1) continue; // PT_LOAD
@@ -140,10 +145,20 @@ function loadSegments(machine: Machine, file: Input): { entry: number; end: numb
         'guest memory there (--memory)',
       );
     }
-    end = Math.max(end, address + memoryBytes);
+    loaded.push({ from: address, to: address + memoryBytes });
   }
-  if (end === 0) throw file.fail(tableAt, 'an ELF file with nothing to load', 'a PT_LOAD segment');
-  return { entry, end };
+  if (loaded.length === 0) throw file.fail(tableAt, 'an ELF file with nothing to load', 'a PT_LOAD segment');
+  return { entry, loaded };
+}
+
+/** The lowest place in conventional memory that the image leaves free, or the one behind the image. */
+function placeForInformation(loaded: readonly Range[]): number {
+  const pageFrom = (address: number): number => Math.ceil(address / pageBytes) * pageBytes;
+  let from: number = infoArea.from;
+  for (const range of [...loaded].sort((a, b) => a.from - b.from)) {
+    if (range.from < from + infoBytes && range.to > from) from = pageFrom(range.to);
+  }
+  return from + infoBytes <= infoArea.to ? from : pageFrom(Math.max(...loaded.map(({ to }) => to)));
 }
 
 function zero(machine: Machine, address: number, bytes: number): void {
@@ -154,8 +169,15 @@ function zero(machine: Machine, address: number, bytes: number): void {
 }
 
 /** Boot information, memory map, command line and module list (section 3.3). Gives its address. */
-function writeInformation(machine: Machine, options: BootOptions, imageEnd: number, alignModules: boolean): number {
-  const writer = new Writer(machine);
+function writeInformation(
+  machine: Machine,
+  options: BootOptions,
+  loaded: readonly Range[],
+  alignModules: boolean,
+): number {
+  const place = placeForInformation(loaded);
+  const imageEnd = Math.max(place + infoBytes, ...loaded.map(({ to }) => to));
+  const writer = new Writer(machine, place);
   const info = writer.reserve(120);
   const commandLine = writer.text(options.append ? `${options.name} ${options.append}` : options.name);
   const loader = writer.text('vtkit');
@@ -209,16 +231,19 @@ function available(base: bigint, bytes: bigint): { base: bigint; length: bigint 
 
 /** Places data one after the other in the area for boot information. */
 class Writer {
-  #next = infoAddress;
+  #next: number;
+  readonly #end: number;
   readonly #machine: Machine;
-  constructor(machine: Machine) {
+  constructor(machine: Machine, place: number) {
     this.#machine = machine;
+    this.#next = place;
+    this.#end = place + infoBytes;
   }
   reserve(bytes: number): number {
     const at = this.#next;
     this.#next = (at + bytes + 7) & ~7;
-    if (this.#next > infoEnd)
-      throw new RangeError(`the command line is too long: boot information has ${infoEnd - infoAddress} bytes`);
+    if (this.#next > this.#end)
+      throw new RangeError(`the command line is too long: boot information has ${infoBytes} bytes`);
     return at;
   }
   text(text: string): number {
