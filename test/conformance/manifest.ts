@@ -147,6 +147,11 @@ export const guests: readonly Guest[] = [
   in64('apic', 'takes interrupts by priority, from itself, from the timer and by NMI through its local APIC', {
     needs: ['long-mode', 'apic'],
   }),
+  in64('apic-modes', 'changes modes and timers of its local APIC, and loses no NMI of two processors', {
+    witness: 'manual',
+    needs: ['long-mode', 'apic'],
+    cpus: 2,
+  }),
   in64('io-apic', 'takes edges and levels through the I/O APIC, masked and unmasked', { needs: ['long-mode', 'apic'] }),
   in64('processors', 'starts two more processors, which count under a lock, write in turn and interrupt each other', {
     cpus: 3,
