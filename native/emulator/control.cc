@@ -56,6 +56,7 @@ bool setCr0(Cpu& cpu, uint64_t value) {
   if (paePaging(value, cpu.cr4, cpu.efer) && !paePaging(cpu.cr0, cpu.cr4, cpu.efer) && !checkPointers(cpu, cpu.cr3)) {
     return false;
   }
+  if (value == cpu.cr0) return true;
   cpu.cr0 = value;
   flushTlb(cpu);
   updateMode(cpu);
@@ -89,6 +90,7 @@ bool setCr4(Cpu& cpu, uint64_t value) {
   if ((changed & value & kCr4Pcide) != 0 && (!cpu.longMode() || (cpu.cr3 & 0xfff) != 0)) return gp(cpu);
   constexpr uint64_t kReloads = kCr4Pae | kCr4Pge | kCr4Pse | kCr4Smep;
   if (paePaging(cpu.cr0, value, cpu.efer) && (changed & kReloads) != 0 && !checkPointers(cpu, cpu.cr3)) return false;
+  if (changed == 0) return true;
   cpu.cr4 = value;
   updateUsable(cpu);
   flushTlb(cpu);

@@ -82,8 +82,8 @@ bool canonicalBase(const Cpu& cpu, uint64_t address) {
   return has(cpu, kLa57) ? canonical57(address) : canonical48(address);
 }
 
-uint64_t physicalMask(const Cpu& cpu) {
-  const CpuidRow* row = cpuidRow(*cpu.cpuid, 0x80000008, 0);
+uint64_t physicalMask(const std::vector<CpuidRow>& rows) {
+  const CpuidRow* row = cpuidRow(rows, 0x80000008, 0);
   const unsigned bits = row == nullptr ? 36 : row->eax & 0xff;
   return maskOf(bits < 32 ? 32 : bits > 52 ? 52 : bits);
 }

@@ -53,6 +53,7 @@ CpuidRow executeCpuid(const Cpu& cpu, uint32_t leaf, uint32_t subleaf);
  */
 bool canonicalBase(const Cpu& cpu, uint64_t address);
 /** Bits of a physical address that exist. */
-uint64_t physicalMask(const Cpu& cpu);
+uint64_t physicalMask(const std::vector<CpuidRow>& rows);
+inline uint64_t physicalMask(const Cpu& cpu) { return cpu.addressable; }
 
 }  // namespace vtkit::emulator

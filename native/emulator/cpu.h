@@ -173,16 +173,18 @@ struct Cpu {
   VectorRegister vectors[16];
   uint64_t randomState;  // of RDRAND and RDSEED
 
-  static constexpr unsigned kTlbEntries = 1024, kJumps = 1024, kFilledKnown = 64;
+  static constexpr unsigned kTlbEntries = 1024, kJumps = 1024;
   TlbEntry tlb[kTlbEntries];
-  // Which entries were filled since the last flush, if no more than these: a flush clears just them.
-  uint16_t filled[kFilledKnown];
-  unsigned filledCount;
+  uint64_t filled[kTlbEntries / 64];  // bit per entry that may hold something: flushes look at just these
   static constexpr unsigned kTranslations = 8192;
   Translation translations[kTranslations];
-  uint64_t flushes;             // of the TLB, since RESET: what was found before counts no more
-  uint64_t largeFrom, largeTo;  // linear addresses among which large pages were found since the TLB was flushed
-  Jump jumps[kJumps];           // where RET and indirect jumps went
+  // Flushes of the TLB since RESET, and besides those of one region of 2 MiB: what was found before counts no more.
+  static constexpr unsigned kRegionShift = 21, kRegions = 64;
+  uint64_t flushes, regionFlushes[kRegions];
+  uint64_t codeRegions;  // bit per region: code was fetched from there since the TLB was flushed
+  // Linear addresses among which large pages were found since the TLB was flushed, and the offsets in the largest.
+  uint64_t largeFrom, largeTo, largeMask;
+  Jump jumps[kJumps];  // where RET and indirect jumps went
 
   memory::GuestMemory* memory;
   Platform* platform;
@@ -190,13 +192,14 @@ struct Cpu {
   LocalApic* apic;
   const std::vector<Cpu*>* all;  // of the machine, this one included: they share the memory that code lies in
   std::vector<CpuidRow>* cpuid;
-  bool closing;        // the platform gave up: leave at once
-  bool shutdown;       // triple fault
-  bool halted;         // HLT was executed
-  bool waits;          // for a startup message, after INIT
-  bool pauses;         // PAUSE: somebody else's turn
-  uint8_t pauseCount;  // since the turn began
-  bool unknown;        // an instruction that is not known yet
+  uint64_t addressable;  // bits of a physical address that exist
+  bool closing;          // the platform gave up: leave at once
+  bool shutdown;         // triple fault
+  bool halted;           // HLT was executed
+  bool waits;            // for a startup message, after INIT
+  bool pauses;           // PAUSE: somebody else's turn
+  uint8_t pauseCount;    // since the turn began
+  bool unknown;          // an instruction that is not known yet
   bool nmiMasked;
   std::atomic<uint8_t> nmis;          // that wait: one, and one more that would have been served already
   std::atomic<uint32_t> initSignals;  // INIT, startup and its vector (emulator.cc)

@@ -53,6 +53,7 @@ bool rdpkru(Cpu& cpu) {
 bool wrpkru(Cpu& cpu) {
   if ((cpu.cr4 & kCr4Pke) == 0) return raise(cpu, kUd);
   if (readGpr<uint32_t>(cpu, RCX) != 0 || readGpr<uint32_t>(cpu, RDX) != 0) return gp(cpu);
+  if (cpu.pkru == readGpr<uint32_t>(cpu, RAX)) return true;
   cpu.pkru = readGpr<uint32_t>(cpu, RAX);
   flushTlb(cpu);
   cpu.leaveBlock = true;

@@ -144,6 +144,7 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
       offsetMask = (uint64_t{1} << shift) - 1;
       cpu.largeFrom = std::min(cpu.largeFrom, linear & ~offsetMask);
       cpu.largeTo = std::max(cpu.largeTo, linear | offsetMask);
+      cpu.largeMask |= offsetMask;
       break;
     }
     table = paging.wide ? entry & kAddressMask : entry & 0xfffff000;

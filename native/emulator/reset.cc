@@ -28,13 +28,14 @@ Emulator::Emulator(memory::GuestMemory& memory, Platform& platform, uint32_t id,
   cpu_->all = all_;
   cpu_->cpuid = &cpuid_;
   all_->push_back(cpu_.get());
-  cpu_->filledCount = Cpu::kFilledKnown + 1;  // the first flush clears every entry
+  for (uint64_t& word : cpu_->filled) word = ~uint64_t{0};  // the first flush clears every entry
   resetMsrs(*cpu_);
   // INIT changes none of these either. Control words are as every hypervisor starts, though RESET masks no exception.
   resetX87(cpu_->x87);
   cpu_->mxcsr = kMxcsrReset;
   cpu_->xcr0 = kXcr0X87;
   cpu_->features = announced(cpuid_);
+  cpu_->addressable = physicalMask(cpuid_);
   seedRandom(id);
   reset();
 }

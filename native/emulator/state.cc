@@ -1,4 +1,5 @@
 // State of an emulated processor in KVM's layouts.
+#include "emulator/cpu-model.h"
 #include "emulator/emulator.h"
 #include "emulator/mmu.h"
 #include "emulator/save-area.h"
@@ -181,6 +182,7 @@ void Emulator::setCpuid(std::vector<CpuidRow> rows) {
   cpuid_ = std::move(rows);
   // What there is decides what bytes mean.
   cpu_->features = announced(cpuid_);
+  cpu_->addressable = physicalMask(cpuid_);
   blocks_.clear(*cpu_);
 }
 

@@ -9,36 +9,67 @@
 namespace vtkit::emulator {
 
 namespace {
+
 constexpr uint64_t kPageMask = 0xfff;
+
+void clear(TlbEntry& entry) { entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag; }
+
+unsigned regionOf(uint64_t linear) { return linear >> Cpu::kRegionShift & (Cpu::kRegions - 1); }
+
+/** Grows with every flush that concerns an address. */
+uint64_t flushesOf(const Cpu& cpu, uint64_t linear) { return cpu.flushes + cpu.regionFlushes[regionOf(linear)]; }
+
+/** Calls `visit` for each entry that may hold something, of 64 at a time. */
+template <typename Visit>
+void forFilled(Cpu& cpu, unsigned first, unsigned last, Visit visit) {
+  for (unsigned word = first / 64; word <= last / 64; word++) {
+    for (uint64_t left = cpu.filled[word]; left != 0; left &= left - 1) {
+      visit(cpu.tlb[word * 64 + static_cast<unsigned>(__builtin_ctzll(left))]);
+    }
+  }
 }
 
-void flushTlb(Cpu& cpu) {
-  const auto clear = [](TlbEntry& entry) {
-    entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
-  };
-  if (cpu.filledCount <= Cpu::kFilledKnown) {
-    for (unsigned i = 0; i < cpu.filledCount; i++) clear(cpu.tlb[cpu.filled[i]]);
-  } else {
-    for (TlbEntry& entry : cpu.tlb) clear(entry);
+/** The entries of a naturally aligned piece of linear memory: of 2 MiB, or of 4 as many as there are. */
+void flushPiece(Cpu& cpu, uint64_t linear, uint64_t mask) {
+  constexpr unsigned kLast = Cpu::kTlbEntries - 1;
+  static_assert(kLast == 0x3fffff >> 12);
+  const uint64_t from = linear & ~mask, to = linear | mask;
+  forFilled(cpu, from >> 12 & kLast, to >> 12 & kLast, [&](TlbEntry& entry) {
+    for (const uint64_t tag : {entry.readTag, entry.executeTag}) {
+      if (tag != kNoTag && ((tag ^ linear) & ~mask) == 0) return clear(entry);
+    }
+  });
+  for (const uint64_t at : {from, to}) {
+    cpu.regionFlushes[regionOf(at)]++;
+    if ((cpu.codeRegions >> regionOf(at) & 1) != 0) newEpoch(cpu);
   }
-  cpu.filledCount = 0;
+}
+
+}  // namespace
+
+void flushTlb(Cpu& cpu) {
+  forFilled(cpu, 0, Cpu::kTlbEntries - 1, clear);
+  for (uint64_t& word : cpu.filled) word = 0;
   cpu.flushes++;
+  cpu.codeRegions = 0;
   cpu.largeFrom = ~uint64_t{0};
-  cpu.largeTo = 0;
+  cpu.largeTo = cpu.largeMask = 0;
   newEpoch(cpu);
 }
 
 void flushTlbPage(Cpu& cpu, uint64_t linear) {
+  constexpr uint64_t kLargestPiece = 0x3fffff;  // 4 MiB; of a larger page all goes
   // Of a large page, any number of entries may be there.
-  if (linear >= cpu.largeFrom && linear <= cpu.largeTo) return flushTlb(cpu);
-  TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
-  entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
+  if (linear >= cpu.largeFrom && linear <= cpu.largeTo) {
+    return cpu.largeMask > kLargestPiece ? flushTlb(cpu) : flushPiece(cpu, linear, cpu.largeMask);
+  }
+  clear(cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)]);
   cpu.translations[linear >> 12 & (Cpu::kTranslations - 1)].tag = kNoTag;
-  newEpoch(cpu);
+  if ((cpu.codeRegions >> regionOf(linear) & 1) != 0) newEpoch(cpu);
 }
 
 void flushTlbWrites(Cpu& cpu) {
-  for (TlbEntry& entry : cpu.tlb) entry.writeTag = kNoTag;
+  forFilled(cpu, 0, Cpu::kTlbEntries - 1, [](TlbEntry& entry) { entry.writeTag = kNoTag; });
 }
 
 namespace {
@@ -123,7 +154,7 @@ namespace {
 bool find(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& physical) {
   const uint64_t tag = (linear & ~kPageMask) | (user ? 1 : 0), allowed = uint64_t{1} << static_cast<unsigned>(access);
   Translation& known = cpu.translations[linear >> 12 & (Cpu::kTranslations - 1)];
-  const bool same = known.tag == tag && known.flushes == cpu.flushes;
+  const bool same = known.tag == tag && known.flushes == flushesOf(cpu, linear);
   if (same && (known.physical & allowed) != 0) {
     physical = (known.physical & ~kPageMask) | (linear & kPageMask);
     cpu.lastGuarded = false;
@@ -134,7 +165,7 @@ bool find(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& physica
   const uint64_t page = physical & ~kPageMask;
   known.physical = page | allowed | (same && (known.physical & ~kPageMask) == page ? known.physical & kPageMask : 0);
   known.tag = tag;
-  known.flushes = cpu.flushes;
+  known.flushes = flushesOf(cpu, linear);
   return true;
 }
 
@@ -156,10 +187,8 @@ void fill(Cpu& cpu, uint64_t linear, uint64_t physical, Access access, bool user
   const uint64_t tag = (linear & ~kPageMask) | (user ? 1 : 0);
   uint8_t* host = slot->host + ((physical & ~kPageMask) - slot->guestPhysical);
   if (entry.readTag != tag || entry.host != host) {
-    if (cpu.filledCount < Cpu::kFilledKnown) {
-      cpu.filled[cpu.filledCount] = static_cast<uint16_t>(&entry - cpu.tlb);
-    }
-    if (cpu.filledCount <= Cpu::kFilledKnown) cpu.filledCount++;
+    const auto number = static_cast<unsigned>(&entry - cpu.tlb);
+    cpu.filled[number / 64] |= uint64_t{1} << number % 64;
     entry.readTag = tag;
     entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
     entry.host = host;
@@ -231,6 +260,7 @@ const uint8_t* fetchPage(Cpu& cpu, uint64_t linear, uint64_t& physical) {
       cpu.unknown = true;  // code in no memory: reported, not guessed
       return nullptr;
     }
+    cpu.codeRegions |= uint64_t{1} << regionOf(linear);
     fill(cpu, linear, physical, Access::execute, user);
   }
   physical = entry.physical | (linear & kPageMask);

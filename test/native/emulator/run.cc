@@ -99,11 +99,19 @@ TEST("an NMI is taken whatever IF says, and not again before IRET") {
 
 TEST("the trap flag stops behind each instruction that is executed with it") {
   RealGuest guest;
-  guest.write(Guest::kCode, "\x90\x90\x90\xf4");
+  guest.write(Guest::kCode, BYTES("\x90\x90\x90\x6a\x02\x9d\xf4"));  // nop; nop; nop; push 2; popf; hlt
   guest.regs.rflags = 0x102;
-  guest.put<uint32_t>(4, kHandler);
   CHECK_EQUAL(number(guest.run()), number(Stop::halted));
-  CHECK_EQUAL(guest.regs.rbx, 3u);  // not behind HLT, which waits
+  CHECK_EQUAL(guest.regs.rbx, 5u);
+}
+
+TEST("the trap flag ends HLT at once") {
+  RealGuest guest;
+  guest.write(Guest::kCode, BYTES("\xf4\x6a\x02\x9d\xf4"));  // hlt; push 2; popf; hlt
+  guest.regs.rflags = 0x102;
+  CHECK_EQUAL(number(guest.run()), number(Stop::halted));
+  CHECK_EQUAL(guest.regs.rip, Guest::kCode + 5);
+  CHECK_EQUAL(guest.regs.rbx, 3u);
 }
 
 TEST("single steps do not touch the guest's own trap flag") {
