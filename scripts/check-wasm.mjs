@@ -1,0 +1,49 @@
+// Compiles the emulator for wasm32 and runs nothing: it stays free of Node, Linux, threads and 64-bit hosts. What joins it to
+// machines and to the threads of a host (engine, rounds) is left out.
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { compiler } from './zig.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const rooms = ['memory', 'emulator'];
+const flags = [
+  '-std=c++17',
+  '-fno-exceptions',
+  '-fno-rtti',
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+  '-Wno-missing-field-initializers',
+  '-O0',
+];
+
+const sources = rooms
+  .flatMap((room) =>
+    readdirSync(join(root, 'native', room), { recursive: true }).map((file) => join('native', room, file)),
+  )
+  .filter((file) => file.endsWith('.cc') && !/\/(engine|rounds)\.cc$/.test(file));
+const zig = compiler();
+const folder = mkdtempSync(join(tmpdir(), 'vtkit-wasm-'));
+const compile = promisify(execFile);
+try {
+  const queue = [...sources];
+  const worker = async () => {
+    for (let file = queue.pop(); file !== undefined; file = queue.pop()) {
+      const to = join(folder, `${file.replaceAll('/', '-')}.o`);
+      await compile(zig, ['c++', '-target', 'wasm32-wasi', ...flags, '-I', 'native', '-c', '-o', to, file], {
+        cwd: root,
+      });
+    }
+  };
+  await Promise.all([worker(), worker()]);
+  console.log(`${sources.length} files compile for wasm32`);
+} catch (error) {
+  console.error(error.stderr ?? error.message);
+  process.exitCode = 1;
+} finally {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+}
