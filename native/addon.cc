@@ -5,6 +5,7 @@
 #include "napi/host.h"
 #include "napi/layout.h"
 #include "napi/machine.h"
+#include "napi/netlink.h"
 #include "napi/vfio.h"
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -13,6 +14,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("kvmSupportedCpuid", Napi::Function::New<vtkit::napi::kvmSupportedCpuid>(env, "kvmSupportedCpuid"));
   exports.Set("kvmProbe", Napi::Function::New<vtkit::napi::kvmProbe>(env, "kvmProbe"));
   vtkit::napi::initEventFd(env, exports);
+  vtkit::napi::initNetlink(env, exports);
   vtkit::napi::initVfio(env, exports);
   exports.Set("layout", vtkit::napi::layout(env));
   return exports;

@@ -1,6 +1,9 @@
 /** vtkit: Intel VT for Node. */
 import './backends.ts';
 
+export { RefusedError, StepError } from './change/errors.ts';
+export type { ApplyOptions } from './change/plan.ts';
+export type { Step } from './change/steps.ts';
 export { type Baseline, type BaselineOptions, baselineOf, type PoolHost } from './cpu-model/baseline.ts';
 export { readPoolHost } from './cpu-model/file.ts';
 export { CorruptInputError, GuestError, KernelError, NotSupportedError, UsageError } from './errors.ts';
@@ -29,14 +32,20 @@ export type { RunOptions, RunSyncOptions, Vcpu } from './machine/vcpu.ts';
 export { EventFd } from './native/eventfd.ts';
 export type { Evidence, Finding, State } from './probe/check.ts';
 export { capture, type ProbeDocument, type ProbeOptions, probe } from './probe/index.ts';
+export {
+  type CreateOptions,
+  planCreate,
+  planDestroy,
+  planSettings,
+  type SriovOptions,
+  SriovPlan,
+} from './sriov/plan.ts';
 export { type InterruptKind, Region, type RegionName, VfioDevice } from './vfio/device.ts';
 export { type AllocateOptions, DmaBuffer, DmaSpace } from './vfio/dma.ts';
 export {
-  type ApplyOptions,
   Assignment,
   AssignmentPlan,
   AssignmentRefusedError,
   type PlanOptions,
   planAssignment,
 } from './vfio/plan.ts';
-export type { Step } from './vfio/steps.ts';

@@ -16,7 +16,9 @@ const commands = {
   explain: async () => (await import('./explain.ts')).explainCommand(),
   baseline: async () => (await import('./baseline.ts')).baselineCommand(),
   compare: async () => (await import('./compare.ts')).compareCommand(),
+  devices: async () => (await import('./devices.ts')).devicesCommand(),
   vfio: async () => (await import('./vfio.ts')).vfioCommand(),
+  sriov: async () => (await import('./sriov.ts')).sriovCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
 } as const;
 

@@ -27,7 +27,9 @@ export function exitCodeOf(error: unknown): number {
   }
   if (
     error instanceof Error &&
-    ['ERR_VTKIT_ASSIGNMENT_REFUSED', 'ERR_VTKIT_STEP'].includes((error as { code?: string }).code ?? '')
+    ['ERR_VTKIT_REFUSED', 'ERR_VTKIT_ASSIGNMENT_REFUSED', 'ERR_VTKIT_STEP'].includes(
+      (error as { code?: string }).code ?? '',
+    )
   )
     return refused;
   if (misuse.some((kind) => error instanceof kind)) return exitCode.misuse;

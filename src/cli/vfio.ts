@@ -1,15 +1,17 @@
 /** `vtkit vfio`: devices taken from their drivers for VFIO, shown first, and given back. */
 import { Command } from 'commander';
+import { Journal } from '../change/journal.ts';
+import { describe, describeUndo } from '../change/steps.ts';
+import { Sysfs } from '../change/sysfs.ts';
 import { CorruptInputError, UsageError } from '../errors.ts';
-import { Journal } from '../vfio/journal.ts';
 import { planAssignment, vfioDriver } from '../vfio/plan.ts';
-import { describe, describeUndo } from '../vfio/steps.ts';
-import { Sysfs } from '../vfio/sysfs.ts';
 import { colour } from './report.ts';
+import { exitCodes, interruption, type Line, show } from './steps.ts';
 
 interface Flags {
   readonly dryRun?: boolean;
   readonly withGroup?: boolean;
+  readonly force?: string;
   readonly json?: boolean;
 }
 
@@ -20,6 +22,7 @@ export function vfioCommand(): Command {
     .description('Take devices from their drivers and bind them to vfio-pci; undone as a whole where a step fails.')
     .argument('<address...>', 'PCI addresses as sysfs names them: 0000:01:00.0')
     .option('--with-group', 'take the other devices of their IOMMU groups along')
+    .option('--force <reason>', 'take what the host uses all the same; the reason stands in the journal')
     .option('--dry-run', 'show the steps and change nothing')
     .option('--json', 'print the steps as JSON')
     .addHelpText('after', exitCodes)
@@ -47,37 +50,20 @@ export function vfioCommand(): Command {
   return command;
 }
 
-const exitCodes = `
-Exit codes:
-  0  done    1  refused, or failed and undone    2  misuse    4  the kernel said no`;
-
-interface Line {
-  readonly does: string;
-  readonly undo: string;
-}
-
-function show(lines: readonly Line[], { json, dryRun }: Flags): void {
-  if (json) {
-    process.stdout.write(`${JSON.stringify({ dryRun: dryRun === true, steps: lines }, null, 2)}\n`);
-    return;
-  }
-  if (lines.length === 0) process.stdout.write('nothing to do\n');
-  for (const { does, undo } of lines) {
-    process.stdout.write(`${does}\n  ${colour('dim', `undone by: ${undo}`, process.stdout)}\n`);
-  }
-}
-
 async function bind(addresses: readonly string[], flags: Flags): Promise<void> {
-  const plan = planAssignment(addresses, { withGroup: flags.withGroup === true });
+  const plan = planAssignment(addresses, {
+    withGroup: flags.withGroup === true,
+    ...(flags.force === undefined ? {} : { force: flags.force }),
+  });
+  for (const { address, why } of plan.overruled) {
+    process.stderr.write(`${colour('yellow', 'forced:')} ${address}: ${why}\n`);
+  }
   const lines = plan.describe();
   if (flags.dryRun || lines.length === 0) {
     show(lines, flags);
     return;
   }
-  const interrupted = new AbortController();
-  const stop = (): void => interrupted.abort();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
-  const assignment = await plan.apply({ signal: interrupted.signal });
+  const assignment = await plan.apply({ signal: interruption() });
   assignment.keep();
   show(lines, flags);
 }

@@ -148,8 +148,8 @@ export function notHeld(source: string): Unread {
   return { source, error: 'not in the file' };
 }
 
-/** A host of which nothing is known but where the facts would come from: what a dump holds stands in `given`. */
-export function recordOf(source: HostSource & { readonly file: string }, given: Partial<HostRecord>): HostRecord {
+/** A host of which nothing is known but where the facts would come from: what was read of it stands in `given`. */
+export function recordOf(source: HostSource, given: Partial<HostRecord>): HostRecord {
   return {
     source,
     cpuid: new Map(),

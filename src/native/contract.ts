@@ -7,6 +7,7 @@ export interface NativeAddon {
   kvmSupportedCpuid(path: string): Uint8Array;
   readonly Machine: new (options: NativeMachineOptions, onWake: () => void) => NativeMachine;
   readonly EventFd: new (onSignal: () => void) => NativeEventFd;
+  readonly NetlinkSocket: new (protocol: number) => NativeNetlinkSocket;
   readonly vfio: NativeVfio;
   readonly layout: Layout;
 }
@@ -18,6 +19,14 @@ export interface NativeEventFd {
   /** What was signalled since the last time. */
   take(): bigint;
   watch(on: boolean): void;
+  close(): void;
+}
+
+/** netlink(7): datagrams to and from the kernel, without a meaning. */
+export interface NativeNetlinkSocket {
+  send(message: Uint8Array): void;
+  /** Waits, at most 10 seconds (ETIMEDOUT). */
+  receive(): Uint8Array;
   close(): void;
 }
 

@@ -1,4 +1,6 @@
 /** A PCI device that VFIO gives to this process: its regions, its interrupts, its reset, and what it reaches by DMA. */
+
+import { Sysfs } from '../change/sysfs.ts';
 import { KernelError, NotSupportedError, UsageError } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { PciFunction } from '../machine/pci/function.ts';
@@ -7,7 +9,6 @@ import { EventFd } from '../native/eventfd.ts';
 import { loadAddon } from '../native/load.ts';
 import { AssignedFunction } from './assigned-function.ts';
 import { DmaSpace } from './dma.ts';
-import { Sysfs } from './sysfs.ts';
 
 /** VFIO_PCI_*_REGION_INDEX. */
 const regionIndex = { bar0: 0, bar1: 1, bar2: 2, bar3: 3, bar4: 4, bar5: 5, rom: 6, config: 7, vga: 8 } as const;

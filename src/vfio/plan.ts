@@ -1,81 +1,60 @@
 /** Taking devices from their drivers for VFIO, as a plan: checked and shown before anything changes, undone where it fails. */
+import { RefusedError } from '../change/errors.ts';
+import type { Journal } from '../change/journal.ts';
+import { type ApplyOptions, Change } from '../change/plan.ts';
+import type { Step } from '../change/steps.ts';
+import { Sysfs } from '../change/sysfs.ts';
 import { UsageError } from '../errors.ts';
-import { Journal } from './journal.ts';
-import { describe, describeUndo, perform, type Step } from './steps.ts';
-import { Sysfs } from './sysfs.ts';
+import type { Assignability } from '../probe/assignability.ts';
+import { isAddress, judged, memoryRefusal, type Refusal, refusalsOf } from './checks.ts';
 
 export const vfioDriver = 'vfio-pci';
 
 export interface PlanOptions {
   /** Takes the other devices of their groups along, which VFIO asks for. */
   readonly withGroup?: boolean;
+  /** Takes what the host uses all the same; the text says why, and stands in the journal. */
+  readonly force?: string;
+  /** How much memory is to be mapped for DMA: more than this process may pin is refused now. */
+  readonly dmaBytes?: number;
   /** Another root than `/`, for tests. */
   readonly root?: string;
 }
 
-export interface ApplyOptions {
-  readonly signal?: AbortSignal;
-  /** How long one step may take: an unbind waits for whoever holds the device. */
-  readonly stepMs?: number;
-  /** Told of each step as it begins. */
-  readonly onStep?: (step: Step, index: number) => void;
-}
-
 /** Why devices cannot be taken; nothing was changed. */
-export class AssignmentRefusedError extends Error {
+export class AssignmentRefusedError extends RefusedError {
   override readonly name = 'AssignmentRefusedError';
-  readonly code = 'ERR_VTKIT_ASSIGNMENT_REFUSED';
-  readonly reasons: readonly string[];
-  readonly hint: string | undefined;
-  constructor(reasons: readonly string[], hint?: string) {
-    super(reasons.join('; '));
-    this.reasons = reasons;
-    this.hint = hint;
+  override readonly code = 'ERR_VTKIT_ASSIGNMENT_REFUSED';
+  readonly refusals: readonly Refusal[];
+  constructor(refusals: readonly Refusal[]) {
+    const remedies = [...new Set(refusals.flatMap(({ remedy }) => remedy ?? []))];
+    const force = refusals.every(({ canBeForced }) => canBeForced) ? ['--force REASON takes it all the same'] : [];
+    super(
+      refusals.map(({ address, why }) => `${address}: ${why}`),
+      [...remedies, ...force].join('; ') || undefined,
+    );
+    this.refusals = refusals;
   }
 }
 
-export class AssignmentPlan {
-  readonly addresses: readonly string[];
-  readonly steps: readonly Step[];
-  readonly #sysfs: Sysfs;
+export class AssignmentPlan extends Change {
+  /** What `force` overrules. */
+  readonly overruled: readonly Refusal[];
 
-  constructor(addresses: readonly string[], steps: readonly Step[], sysfs: Sysfs) {
-    this.addresses = addresses;
-    this.steps = steps;
-    this.#sysfs = sysfs;
+  constructor(
+    addresses: readonly string[],
+    steps: readonly Step[],
+    sysfs?: Sysfs,
+    forced: string | null = null,
+    overruled: readonly Refusal[] = [],
+  ) {
+    super(addresses, steps, sysfs, forced);
+    this.overruled = overruled;
   }
 
-  /** Each step as a person would type it, with what undoes it. */
-  describe(): { readonly does: string; readonly undo: string }[] {
-    return this.steps.map((step) => ({ does: describe(step, this.#sysfs), undo: describeUndo(step, this.#sysfs) }));
-  }
-
-  /**
-   * Does the steps, in order; where one fails, those before it are undone, last first.
-   * @throws AggregateError of the failure and of what could not be undone
-   */
-  async apply({ signal, stepMs = 30_000, onStep }: ApplyOptions = {}): Promise<Assignment> {
-    signal?.throwIfAborted();
-    const journal = Journal.create(this.#sysfs, this.addresses, this.steps);
-    try {
-      for (const [index, step] of this.steps.entries()) {
-        signal?.throwIfAborted();
-        onStep?.(step, index);
-        journal.begin();
-        await within(perform(step, this.#sysfs), stepMs, () => this.#stuck(step));
-      }
-    } catch (cause) {
-      await undoAfter(journal, cause as Error);
-    }
-    return new Assignment(this.addresses, journal);
-  }
-
-  /** An unbind that does not come back waits for somebody: their names help more than the time that it took. */
-  #stuck(step: Step): Error {
-    const group = this.#sysfs.group(step.address);
-    const holders = group === null ? [] : holdersOf(this.#sysfs, `/dev/vfio/${group}`);
-    const by = holders.length > 0 ? `held by ${holders.join(', ')}` : 'whoever holds it is not to be seen from here';
-    return new Error(`${describe(step, this.#sysfs)} does not end: ${step.address} is ${by}`);
+  /** Does the steps, in order; where one fails, those before it are undone, last first. */
+  async apply(options: ApplyOptions = {}): Promise<Assignment> {
+    return new Assignment(this.addresses, await this.run(options));
   }
 }
 
@@ -110,41 +89,53 @@ export class Assignment implements AsyncDisposable {
 
 /**
  * Plans to take devices for VFIO. Reads, and changes nothing.
- * @throws AssignmentRefusedError with every reason
+ * @throws AssignmentRefusedError with every reason, and what to do about it
  * @throws UsageError where an address is none
  */
 export function planAssignment(addresses: readonly string[], options: PlanOptions = {}): AssignmentPlan {
   const sysfs = new Sysfs(options.root);
   const wanted = [...new Set(addresses)];
-  if (wanted.length === 0) throw new UsageError('no device is named');
-  const reasons: string[] = [];
-  for (const address of wanted) reasons.push(...reasonsAgainst(address, sysfs));
-  if (reasons.length > 0) throw new AssignmentRefusedError(reasons);
-
-  const all = [...wanted];
-  for (const address of wanted) {
-    const missing = companions(address, sysfs).filter((each) => !all.includes(each));
-    if (missing.length === 0) continue;
-    if (options.withGroup !== true) {
-      const list = missing.map((each) => `${each} (${sysfs.driver(each) ?? 'no driver'})`).join(', ');
-      throw new AssignmentRefusedError(
-        [`${address} shares IOMMU group ${sysfs.group(address)} with ${list}: VFIO takes a group as a whole`],
-        'take them along (--with-group), if the host can do without them',
-      );
-    }
-    all.push(...missing);
+  const [first] = wanted;
+  if (first === undefined) throw new UsageError('no device is named');
+  const noAddress = wanted.find((address) => !isAddress(address));
+  if (noAddress !== undefined) {
+    throw new UsageError(`'${noAddress}' is no PCI address`, { hint: 'as sysfs names it: 0000:01:00.0' });
   }
-  return new AssignmentPlan(all, stepsFor(all, sysfs), sysfs);
+  if (options.force?.trim() === '') throw new UsageError('--force asks for a reason');
+
+  const devices = judged(sysfs);
+  const along = wanted.flatMap((address) => companions(address, sysfs)).filter((each) => !wanted.includes(each));
+  const all = [...wanted, ...new Set(options.withGroup === true ? along : [])];
+  const refusals = [
+    ...all.flatMap((address) => against(address, devices)),
+    ...(options.withGroup === true ? [] : wanted.flatMap((address) => sharing(address, wanted, sysfs))),
+    ...memoryRefusal(first, options.dmaBytes ?? 0, sysfs),
+  ];
+  const overruled = options.force === undefined ? [] : refusals.filter(({ canBeForced }) => canBeForced);
+  const left = refusals.filter((refusal) => !overruled.includes(refusal));
+  if (left.length > 0) throw new AssignmentRefusedError(left);
+  return new AssignmentPlan(all, stepsFor(all, sysfs), sysfs, options.force ?? null, overruled);
 }
 
-function reasonsAgainst(address: string, sysfs: Sysfs): string[] {
-  if (!/^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(address)) {
-    throw new UsageError(`'${address}' is no PCI address`, { hint: 'as sysfs names it: 0000:01:00.0' });
-  }
-  if (sysfs.identity(address) === null) return [`${address} is not there`];
-  if (isBridge(address, sysfs)) return [`${address} is a bridge: what is behind it can be assigned`];
-  if (sysfs.group(address) === null) return [`${address} is in no IOMMU group: the kernel remaps no DMA of it`];
-  return [];
+function against(address: string, devices: ReadonlyMap<string, Assignability>): Refusal[] {
+  const device = devices.get(address);
+  if (device !== undefined) return refusalsOf(device);
+  return [{ address, code: 'absent', why: 'is not there', remedy: 'lspci -D shows what is', canBeForced: false }];
+}
+
+function sharing(address: string, wanted: readonly string[], sysfs: Sysfs): Refusal[] {
+  const missing = companions(address, sysfs).filter((each) => !wanted.includes(each));
+  if (missing.length === 0) return [];
+  const list = missing.map((each) => `${each} (${sysfs.driver(each) ?? 'no driver'})`).join(', ');
+  return [
+    {
+      address,
+      code: 'group',
+      why: `shares IOMMU group ${sysfs.group(address)} with ${list}: VFIO takes a group as a whole`,
+      remedy: 'take them along (--with-group), if the host can do without them',
+      canBeForced: false,
+    },
+  ];
 }
 
 /** Base class 06h. Bridges of a group stay with their drivers: VFIO does not ask for them. */
@@ -176,41 +167,4 @@ function stepsFor(addresses: readonly string[], sysfs: Sysfs): Step[] {
     ...foreign.map((address): Step => ({ kind: 'override', address, from: sysfs.override(address), to: vfioDriver })),
     ...foreign.map((address): Step => ({ kind: 'probe', address, driver: vfioDriver })),
   ];
-}
-
-async function undoAfter(journal: Journal, cause: Error): Promise<never> {
-  try {
-    await journal.undo();
-  } catch (failure) {
-    throw new AggregateError([cause, failure], `${cause.message}; and ${(failure as Error).message}`, { cause });
-  }
-  throw cause;
-}
-
-async function within<T>(work: Promise<T>, milliseconds: number, late: () => Error): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late()), milliseconds);
-  });
-  try {
-    return await Promise.race([work, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Processes with this file open, as far as this user may see. */
-export function holdersOf(sysfs: Sysfs, path: string): string[] {
-  const holders: string[] = [];
-  for (const pid of sysfs.list(sysfs.at('proc')).filter((name) => /^\d+$/.test(name))) {
-    try {
-      const open = sysfs.list(sysfs.at('proc', pid, 'fd'));
-      if (!open.some((fd) => sysfs.target(sysfs.at('proc', pid, 'fd', fd)) === path)) continue;
-    } catch (error) {
-      if (['EACCES', 'EPERM', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) continue;
-      throw error;
-    }
-    holders.push(`${sysfs.read(sysfs.at('proc', pid, 'comm')) ?? 'a process'} (${pid})`);
-  }
-  return holders;
 }

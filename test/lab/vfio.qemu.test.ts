@@ -1,5 +1,5 @@
 /** Devices taken for VFIO on a real kernel: shown, applied, used, rolled back. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -14,11 +14,11 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
+import { journalFolder } from '../../src/change/journal.ts';
+import { Sysfs } from '../../src/change/sysfs.ts';
 import { KernelError } from '../../src/errors.ts';
 import { VfioDevice } from '../../src/vfio/device.ts';
-import { journalFolder } from '../../src/vfio/journal.ts';
 import { AssignmentPlan, planAssignment } from '../../src/vfio/plan.ts';
-import { Sysfs } from '../../src/vfio/sysfs.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const cli = join(root, 'dist/cli/main.js');
@@ -75,6 +75,52 @@ describe('vtkit vfio bind', () => {
   ])('refuses %s, and changes nothing', (_, address, reason) => {
     const { status, stderr } = vtkit('vfio', 'bind', nvme, address);
     expect([status, stderr]).toEqual([1, expect.stringMatching(reason)]);
+  });
+
+  it('refuses the interface of the default route', () => {
+    const nic = '0000:03:00.0';
+    const [name = ''] = readdirSync(`${devices}/${nic}/net`);
+    for (const args of [
+      ['link', 'set', name, 'up'],
+      ['addr', 'add', '192.0.2.2/24', 'dev', name],
+      ['route', 'add', 'default', 'via', '192.0.2.1'],
+    ]) {
+      execFileSync('ip', args);
+    }
+    try {
+      expect(vtkit('vfio', 'bind', nic).stderr).toMatch(/carries the default route \(IPv4\)/);
+    } finally {
+      execFileSync('ip', ['addr', 'flush', 'dev', name]);
+    }
+    expect(driver(nic)).toBe('e1000e');
+  });
+
+  it('lets one of two processes have a device, and tells the other', async () => {
+    const runs = await Promise.all(
+      [0, 1].map(
+        () =>
+          new Promise<{ code: number; stderr: string }>((resolve) => {
+            execFile(process.execPath, [cli, 'vfio', 'bind', nvme], (error, _, stderr) =>
+              resolve({ code: Number(error?.code ?? 0), stderr }),
+            );
+          }),
+      ),
+    );
+    const lost = runs.filter(({ code }) => code !== 0);
+    // Who comes when all is done finds nothing to do.
+    for (const { stderr } of lost) expect(stderr).toMatch(new RegExp(`${nvme} already`));
+    expect([driver(), lost.length < 2]).toEqual(['vfio-pci', true]);
+    expect(vtkit('vfio', 'unbind', nvme).status).toBe(0);
+  });
+
+  const cycles = Number(process.env.VTKIT_BIND_CYCLES ?? 5);
+  it(`leaves nothing behind in ${cycles} cycles`, async () => {
+    const before = readdirSync('/proc/self/fd').length;
+    for (let cycle = 0; cycle < cycles; cycle++) {
+      const assigned = await planAssignment([nvme]).apply();
+      await assigned.release();
+    }
+    expect(readdirSync('/proc/self/fd')).toHaveLength(before);
   });
 
   it('refuses a word that is no address as misuse', () => {

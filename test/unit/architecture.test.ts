@@ -19,12 +19,15 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   machine: ['x86', 'acpi'],
   host: ['x86', 'pci', 'acpi', 'native'],
   probe: ['host', 'x86', 'pci', 'acpi'],
-  vfio: ['native', 'host', 'pci', 'machine'],
+  netlink: ['native'],
+  change: ['netlink'],
+  sriov: ['change', 'netlink', 'host', 'pci', 'probe'],
+  vfio: ['change', 'native', 'host', 'pci', 'probe', 'machine'],
   report: ['probe', 'x86', 'pci', 'acpi'],
   kvm: ['machine', 'native', 'x86'],
   emulator: ['machine', 'native', 'x86'],
   'cpu-model': ['host', 'x86'],
-  cli: ['probe', 'report', 'cpu-model', 'vfio', 'kvm', 'emulator', 'machine', 'host'],
+  cli: ['probe', 'report', 'cpu-model', 'change', 'netlink', 'vfio', 'sriov', 'kvm', 'emulator', 'machine', 'host'],
 };
 
 describe('src', () => {

@@ -1,4 +1,4 @@
-/** What an assignment intends and has done, on disk before it happens: a run that was killed at any step can be undone. */
+/** What a change intends and has done, on disk before it happens: a run that was killed at any step can be undone. */
 import {
   closeSync,
   fsyncSync,
@@ -12,6 +12,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { CorruptInputError } from '../errors.ts';
+import { RefusedError } from './errors.ts';
+import { startOf } from './processes.ts';
 import { revert, type Step } from './steps.ts';
 import type { Sysfs } from './sysfs.ts';
 
@@ -25,6 +27,8 @@ interface Entry {
   /** What stood at each address when the plan was made. */
   readonly devices: readonly { readonly address: string; readonly identity: string }[];
   readonly steps: readonly Step[];
+  /** The reason that was given for a change that reasons stood against. */
+  readonly forced: string | null;
   /** Steps that were begun: the last of them may have been done or not. */
   begun: number;
   /** To stay when its process ends. */
@@ -45,8 +49,13 @@ export class Journal {
     this.#entry = entry;
   }
 
-  /** Begins one. @throws if a device is in another journal */
-  static create(sysfs: Sysfs, addresses: readonly string[], steps: readonly Step[]): Journal {
+  /** Begins one. @throws RefusedError if a device is in another journal */
+  static create(
+    sysfs: Sysfs,
+    addresses: readonly string[],
+    steps: readonly Step[],
+    forced: string | null = null,
+  ): Journal {
     const folder = sysfs.at(journalFolder);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const devices = addresses.map((address) => ({ address, identity: sysfs.identity(address) ?? '' }));
@@ -56,13 +65,33 @@ export class Journal {
       process: { pid: process.pid, started: startOf(sysfs, process.pid) ?? '' },
       devices,
       steps,
+      forced,
       begun: 0,
       kept: false,
     };
     const name = `${addresses.map((address) => address.replaceAll(':', '.')).join('+')}.json`;
     const journal = new Journal(join(folder, name.length > 200 ? `${name.slice(0, 190)}.json` : name), sysfs, entry);
-    journal.#write('wx');
+    try {
+      journal.#write('wx');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      throw busy(addresses, Journal.naming(addresses, sysfs));
+    }
+    // Written first and looked around afterwards: of two that overlap, at most one goes on.
+    const others = Journal.naming(addresses, sysfs).filter(({ path }) => path !== journal.path);
+    if (others.length > 0) {
+      journal.end();
+      throw busy(addresses, others);
+    }
     return journal;
+  }
+
+  /** Journals of this boot that name any of these. */
+  static naming(addresses: readonly string[], sysfs: Sysfs): Journal[] {
+    return Journal.all(sysfs).filter(
+      (each): each is Journal =>
+        each instanceof Journal && !each.isStale && each.addresses.some((address) => addresses.includes(address)),
+    );
   }
 
   /** All that there are, those that cannot be read as errors. */
@@ -88,6 +117,13 @@ export class Journal {
   }
   get kept(): boolean {
     return this.#entry.kept;
+  }
+  get forced(): string | null {
+    return this.#entry.forced ?? null;
+  }
+  /** The process that wrote it. */
+  get writer(): number {
+    return this.#entry.process.pid;
   }
   get steps(): readonly Step[] {
     return this.#entry.steps;
@@ -161,6 +197,16 @@ export class Journal {
   }
 }
 
+function busy(addresses: readonly string[], others: readonly Journal[]): RefusedError {
+  const [other] = others;
+  const names = other === undefined ? addresses : addresses.filter((address) => other.addresses.includes(address));
+  const by = other === undefined || other.kept ? 'vtkit has' : `process ${other.writer} of vtkit has`;
+  return new RefusedError(
+    [`${by} ${names.join(', ')} already`],
+    'vtkit vfio status shows it; vtkit vfio recover gives back what a run that was killed had',
+  );
+}
+
 function read(path: string, sysfs: Sysfs, make: (path: string, entry: Entry) => Journal): Journal | CorruptInputError {
   try {
     const entry = JSON.parse(readFileSync(path, 'utf8')) as Entry;
@@ -176,10 +222,4 @@ function read(path: string, sysfs: Sysfs, make: (path: string, entry: Entry) => 
     expected,
     hint: `boot ${sysfs.bootId()}`,
   });
-}
-
-/** Field 22 of /proc/PID/stat: when the process began, in clock ticks since boot. */
-function startOf(sysfs: Sysfs, pid: number): string | undefined {
-  const stat = sysfs.read(sysfs.at('proc', `${pid}`, 'stat'));
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 }

@@ -1,4 +1,4 @@
-/** The files through which Linux gives and takes drivers; another root serves tests. */
+/** The files through which Linux gives and takes drivers and virtual functions; another root serves tests. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -44,6 +44,10 @@ export class Sysfs {
     } finally {
       await file.close();
     }
+  }
+
+  exists(address: string): boolean {
+    return this.target(this.at('sys/bus/pci/devices', address)) !== null;
   }
 
   driver(address: string): string | null {
