@@ -92,6 +92,8 @@ bool Emulator::takeInterrupt() {
 
 bool Emulator::advance(bool single) {
   Cpu& cpu = *cpu_;
+  // RF covers one instruction. Where no breakpoint could ask, it is over before: a fault sets it again.
+  if (!cpu.watchesCode) cpu.rflags &= ~kRf;
   const bool resumes = (cpu.rflags & kRf) != 0;
   const unsigned way = cpu.way;
   Block* const from = cpu.block;
@@ -180,10 +182,9 @@ Emulator::Stop Emulator::run(uint64_t turnEnd) {
     }
 
     const bool traps = (cpu.rflags & kTf) != 0;
-    // One instruction, too, where RF covers just the next, and where a block might pass what has to be exact.
+    // One instruction, too, where a block might pass what has to be exact.
     const bool single = traps || cpu.shadow || cpu.singleStep || cpu.watchesCode || cpu.watchesData ||
-                        (cpu.rflags & kRf) != 0 || limit_ - cpu.instructions < kMaxOps ||
-                        apic_.nextEvent() - now < kMaxOps;
+                        limit_ - cpu.instructions < kMaxOps || apic_.nextEvent() - now < kMaxOps;
     if (cpu.watchesCode && !cpu.trapBlocked && stopsBefore()) continue;
     cpu.trapBlocked = cpu.stepTaken = false;
     const uint64_t start = cpu.rip();
