@@ -92,6 +92,8 @@ struct Group7 {
         return monitor(cpu, op);
       case 0xc9:
         return mwait(cpu);
+      case 0xd9:  // VMMCALL is AMD's word for it
+        return isAmd(cpu) ? hypercall(cpu) : raise(cpu, kUd);
       case 0xd0:
         return has(cpu.features, Feature::xsave) ? xgetbv(cpu) : raise(cpu, kUd);
       case 0xd1:

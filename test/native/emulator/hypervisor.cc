@@ -33,6 +33,20 @@ TEST("VMCALL of a number that is not known answers -ENOSYS") {
   CHECK_EQUAL(narrow.regs.rax, kNoSuchCall & 0xffffffff);
 }
 
+TEST("VMMCALL does the same on AMD64, and is undefined on Intel 64") {
+  const std::string vmmcall = BYTES("\x0f\x01\xd9");
+  Guest intel(64);
+  CHECK_EQUAL(static_cast<int>(intel.run(vmmcall)), static_cast<int>(Emulator::Stop::shutdown));
+  Guest amd(64);
+  std::vector<emulator::CpuidRow> rows = emulator::defaultCpuid();
+  std::memcpy(&rows[0].ebx, "Auth", 4);
+  std::memcpy(&rows[0].edx, "enti", 4);
+  std::memcpy(&rows[0].ecx, "cAMD", 4);
+  amd.processor->setCpuid(rows);
+  CHECK_EQUAL(static_cast<int>(amd.run(vmmcall)), static_cast<int>(Emulator::Stop::halted));
+  CHECK_EQUAL(amd.regs.rax, kNoSuchCall);
+}
+
 TEST("VMCALL sends interrupts to the processors of a set") {
   Guest guest(64);
   guest.processor->apic().write(0xf0, 0x1ff);
