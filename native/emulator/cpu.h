@@ -181,7 +181,7 @@ struct Cpu {
   // Flushes of the TLB since RESET, and besides those of one region of 2 MiB: what was found before counts no more.
   static constexpr unsigned kRegionShift = 21, kRegions = 64;
   uint64_t flushes, regionFlushes[kRegions];
-  uint64_t codeRegions;  // bit per region: code was fetched from there since the TLB was flushed
+  uint64_t codeRegions;  // bit per region: of code there, entries gave way to others since the TLB was flushed
   // Linear addresses among which large pages were found since the TLB was flushed, and the offsets in the largest.
   uint64_t largeFrom, largeTo, largeMask;
   Jump jumps[kJumps];  // where RET and indirect jumps went

@@ -19,6 +19,9 @@ unsigned regionOf(uint64_t linear) { return linear >> Cpu::kRegionShift & (Cpu::
 /** Grows with every flush that concerns an address. */
 uint64_t flushesOf(const Cpu& cpu, uint64_t linear) { return cpu.flushes + cpu.regionFlushes[regionOf(linear)]; }
 
+/** Whether code was found around an address, of which no entry tells any more. */
+bool gaveWay(const Cpu& cpu, uint64_t linear) { return (cpu.codeRegions >> regionOf(linear) & 1) != 0; }
+
 /** Calls `visit` for each entry that may hold something, of 64 at a time. */
 template <typename Visit>
 void forFilled(Cpu& cpu, unsigned first, unsigned last, Visit visit) {
@@ -34,15 +37,19 @@ void flushPiece(Cpu& cpu, uint64_t linear, uint64_t mask) {
   constexpr unsigned kLast = Cpu::kTlbEntries - 1;
   static_assert(kLast == 0x3fffff >> 12);
   const uint64_t from = linear & ~mask, to = linear | mask;
+  bool code = false;
   forFilled(cpu, from >> 12 & kLast, to >> 12 & kLast, [&](TlbEntry& entry) {
     for (const uint64_t tag : {entry.readTag, entry.executeTag}) {
-      if (tag != kNoTag && ((tag ^ linear) & ~mask) == 0) return clear(entry);
+      if (tag == kNoTag || ((tag ^ linear) & ~mask) != 0) continue;
+      code = code || entry.executeTag != kNoTag;
+      return clear(entry);
     }
   });
   for (const uint64_t at : {from, to}) {
     cpu.regionFlushes[regionOf(at)]++;
-    if ((cpu.codeRegions >> regionOf(at) & 1) != 0) newEpoch(cpu);
+    code = code || gaveWay(cpu, at);
   }
+  if (code) newEpoch(cpu);
 }
 
 }  // namespace
@@ -63,9 +70,15 @@ void flushTlbPage(Cpu& cpu, uint64_t linear) {
   if (linear >= cpu.largeFrom && linear <= cpu.largeTo) {
     return cpu.largeMask > kLargestPiece ? flushTlb(cpu) : flushPiece(cpu, linear, cpu.largeMask);
   }
-  clear(cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)]);
+  TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
   cpu.translations[linear >> 12 & (Cpu::kTranslations - 1)].tag = kNoTag;
-  if ((cpu.codeRegions >> regionOf(linear) & 1) != 0) newEpoch(cpu);
+  if (((entry.readTag ^ linear) & ~kPageMask) != 0 && ((entry.executeTag ^ linear) & ~kPageMask) != 0) {
+    if (gaveWay(cpu, linear)) newEpoch(cpu);
+    return;
+  }
+  const bool code = entry.executeTag != kNoTag || gaveWay(cpu, linear);
+  clear(entry);
+  if (code) newEpoch(cpu);
 }
 
 void flushTlbWrites(Cpu& cpu) {
@@ -187,6 +200,7 @@ void fill(Cpu& cpu, uint64_t linear, uint64_t physical, Access access, bool user
   const uint64_t tag = (linear & ~kPageMask) | (user ? 1 : 0);
   uint8_t* host = slot->host + ((physical & ~kPageMask) - slot->guestPhysical);
   if (entry.readTag != tag || entry.host != host) {
+    if (entry.executeTag != kNoTag) cpu.codeRegions |= uint64_t{1} << regionOf(entry.executeTag);
     const auto number = static_cast<unsigned>(&entry - cpu.tlb);
     cpu.filled[number / 64] |= uint64_t{1} << number % 64;
     entry.readTag = tag;
@@ -260,7 +274,6 @@ const uint8_t* fetchPage(Cpu& cpu, uint64_t linear, uint64_t& physical) {
       cpu.unknown = true;  // code in no memory: reported, not guessed
       return nullptr;
     }
-    cpu.codeRegions |= uint64_t{1} << regionOf(linear);
     fill(cpu, linear, physical, Access::execute, user);
   }
   physical = entry.physical | (linear & kPageMask);
