@@ -14,7 +14,11 @@ constexpr uint64_t kPageMask = 0xfff;
 
 void clear(TlbEntry& entry) { entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag; }
 
-unsigned regionOf(uint64_t linear) { return linear >> Cpu::kRegionShift & (Cpu::kRegions - 1); }
+/** Spread by a product, as what a kernel and its tables occupy often differs in high bits alone. */
+unsigned regionOf(uint64_t linear) {
+  static_assert(Cpu::kRegions == 64);
+  return static_cast<unsigned>((linear >> Cpu::kRegionShift) * 0x9e3779b97f4a7c15 >> 58);
+}
 
 /** Grows with every flush that concerns an address. */
 uint64_t flushesOf(const Cpu& cpu, uint64_t linear) { return cpu.flushes + cpu.regionFlushes[regionOf(linear)]; }
