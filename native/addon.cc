@@ -6,6 +6,7 @@
 #include "napi/layout.h"
 #include "napi/machine.h"
 #include "napi/netlink.h"
+#include "napi/nvme.h"
 #include "napi/vfio.h"
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -13,6 +14,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("cpuid", Napi::Function::New<vtkit::napi::cpuid>(env, "cpuid"));
   exports.Set("kvmSupportedCpuid", Napi::Function::New<vtkit::napi::kvmSupportedCpuid>(env, "kvmSupportedCpuid"));
   exports.Set("kvmProbe", Napi::Function::New<vtkit::napi::kvmProbe>(env, "kvmProbe"));
+  exports.Set("nvmeAdmin", Napi::Function::New<vtkit::napi::nvmeAdmin>(env, "nvmeAdmin"));
   vtkit::napi::initEventFd(env, exports);
   vtkit::napi::initNetlink(env, exports);
   vtkit::napi::initVfio(env, exports);

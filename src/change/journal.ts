@@ -160,7 +160,7 @@ export class Journal {
     const failures: Error[] = [];
     const gone = new Set(
       this.#entry.devices
-        .filter(({ address, identity }) => this.#sysfs.identity(address) !== identity)
+        .filter(({ address, identity }) => (this.#sysfs.identity(address) ?? '') !== identity)
         .map(({ address }) => address),
     );
     for (const step of this.#entry.steps.slice(0, this.#entry.begun).reverse()) {

@@ -11,7 +11,8 @@ export interface LinkStep {
   readonly address: string;
   readonly interface: string;
   readonly vf: number;
-  readonly from: Setting;
+  /** Null of a virtual function that is made in the same change: it goes with it. */
+  readonly from: Setting | null;
   readonly to: Setting;
 }
 
@@ -19,7 +20,7 @@ export const linkSteps: { readonly 'vf-setting': Kind<LinkStep> } = {
   'vf-setting': {
     files: () => [],
     describe: ({ interface: name, vf, to }) => asCommand(name, vf, to),
-    describeUndo: ({ interface: name, vf, from }) => asCommand(name, vf, from),
+    describeUndo: ({ interface: name, vf, from }) => (from === null ? `goes with vf ${vf}` : asCommand(name, vf, from)),
     perform: (step) => {
       using socket = new NetlinkSocket();
       set(socket, step, step.to);
@@ -34,10 +35,12 @@ export const linkSteps: { readonly 'vf-setting': Kind<LinkStep> } = {
       );
     },
     revert: (step) => {
+      const { from } = step;
+      if (from === null) return;
       using socket = new NetlinkSocket();
       const found = readLink(socket, step.interface).virtualFunctions.find(({ index }) => index === step.vf);
-      if (found === undefined || isSame(found[step.from.name], step.from.value)) return;
-      set(socket, step, step.from);
+      if (found === undefined || isSame(found[from.name], from.value)) return;
+      set(socket, step, from);
     },
   },
 };

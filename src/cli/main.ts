@@ -18,6 +18,7 @@ const commands = {
   compare: async () => (await import('./compare.ts')).compareCommand(),
   devices: async () => (await import('./devices.ts')).devicesCommand(),
   vfio: async () => (await import('./vfio.ts')).vfioCommand(),
+  vmdq: async () => (await import('./vmdq.ts')).vmdqCommand(),
   sriov: async () => (await import('./sriov.ts')).sriovCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
 } as const;

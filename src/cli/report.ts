@@ -27,7 +27,7 @@ export function exitCodeOf(error: unknown): number {
   }
   if (
     error instanceof Error &&
-    ['ERR_VTKIT_REFUSED', 'ERR_VTKIT_ASSIGNMENT_REFUSED', 'ERR_VTKIT_STEP'].includes(
+    ['ERR_VTKIT_REFUSED', 'ERR_VTKIT_NVME_STATUS', 'ERR_VTKIT_ASSIGNMENT_REFUSED', 'ERR_VTKIT_STEP'].includes(
       (error as { code?: string }).code ?? '',
     )
   )

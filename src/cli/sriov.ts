@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { Sysfs } from '../change/sysfs.ts';
 import { UsageError } from '../errors.ts';
+import { planHost } from '../sriov/host-plan.ts';
 import { planCreate, planDestroy, planSettings, type SriovPlan } from '../sriov/plan.ts';
 import { type Port, portsOf, readPort } from '../sriov/port.ts';
 import { parseSetting, settingOptions } from '../sriov/settings.ts';
@@ -9,6 +10,7 @@ import { exitCodes, interruption, type ShowFlags, show } from './steps.ts';
 
 interface CreateFlags extends ShowFlags {
   readonly vfs: number;
+  readonly queues?: number;
   readonly driver?: string;
 }
 
@@ -23,11 +25,26 @@ export function sriovCommand(): Command {
   changing(command, 'create', 'Create virtual functions; undone where the device makes fewer.')
     .argument('<address>', 'the port: 0000:01:00.0')
     .requiredOption('--vfs <number>', 'how many', positive)
+    .option('--queues <number>', 'of an NVMe controller: queues and vectors of each, which is put online', positive)
     .option('--driver <name>', 'bind each to this driver (vfio-pci); without, no driver gets them')
     .action((address: string, flags: CreateFlags) => apply(planCreate(address, flags), flags));
   changing(command, 'destroy', 'Remove all virtual functions of a port, unless one is in use.')
     .argument('<address>', 'the port')
     .action((address: string, flags: ShowFlags) => apply(planDestroy(address), flags));
+  command
+    .command('plan')
+    .description(
+      'Show the steps from the ports as they are to the state that a YAML file wants; with --apply, do them.',
+    )
+    .argument('<file>', 'ports, their numbers of virtual functions, drivers and settings')
+    .option('--apply', 'do the steps')
+    .option('--json', 'print the steps as JSON')
+    .addHelpText('after', planExample + exitCodes)
+    .action(async (file: string, flags: ShowFlags & { readonly apply?: boolean }) => {
+      // The parser is loaded for those who have a file.
+      const { readWanted } = await import('../sriov/wanted.ts');
+      await apply(planHost(readWanted(file)), { ...flags, dryRun: flags.apply !== true });
+    });
   const set = changing(command, 'set', 'Set a virtual function of a network port, as ip link set PORT vf N does.')
     .argument('<port>', 'the address of the port, or its interface')
     .argument('<vf>', 'number of the virtual function, from 0', natural);
@@ -42,6 +59,16 @@ export function sriovCommand(): Command {
   });
   return command;
 }
+
+const planExample = `
+Example:
+  ports:
+    0000:03:00.0:
+      vfs: 2
+      driver: vfio-pci
+      settings:
+        0: { mac: 52:54:00:00:00:01, vlan: 100, rate: 100-1000, spoofCheck: on }
+`;
 
 function changing(parent: Command, name: string, description: string): Command {
   return parent

@@ -7,6 +7,8 @@ export interface NativeAddon {
   kvmSupportedCpuid(path: string): Uint8Array;
   readonly Machine: new (options: NativeMachineOptions, onWake: () => void) => NativeMachine;
   readonly EventFd: new (onSignal: () => void) => NativeEventFd;
+  /** NVME_IOCTL_ADMIN_CMD on /dev/nvmeN; `data` receives what the controller sends. Gives the completion's status. */
+  nvmeAdmin(path: string, opcode: number, cdw10: number, cdw11: number, data: Uint8Array): number;
   readonly NetlinkSocket: new (protocol: number) => NativeNetlinkSocket;
   readonly vfio: NativeVfio;
   readonly layout: Layout;

@@ -24,6 +24,10 @@ export function attribute(type: number, data: Uint8Array): Uint8Array {
 /** Without NLA_F_NESTED, which rtnetlink's older attributes do not have. */
 export const nest = (type: number, ...parts: readonly Uint8Array[]): Uint8Array => attribute(type, joined(parts));
 
+/** With NLA_F_NESTED, which generic netlink asks for. */
+export const marked = (type: number, ...parts: readonly Uint8Array[]): Uint8Array =>
+  attribute(type | 0x8000, joined(parts));
+
 /** Words of 32 bits in a row, as most structures of netlink are. */
 export function words(...values: readonly number[]): Uint8Array {
   const bytes = new Uint8Array(values.length * 4);

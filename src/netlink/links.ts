@@ -12,9 +12,16 @@ export interface Link {
 }
 
 /** linux/rtnetlink.h. */
-const message = { getLink: 18, setLink: 19 } as const;
+const message = { newLink: 16, deleteLink: 17, getLink: 18, setLink: 19 } as const;
 /** linux/if_link.h. */
-const ifla = { name: 3, vfInfoList: 22, extMask: 29 } as const;
+const ifla = { name: 3, lower: 5, info: 18, vfInfoList: 22, extMask: 29 } as const;
+/** Of IFLA_LINKINFO, and of a macvlan's data. */
+const info = { kind: 1, data: 2, macvlanMode: 1 } as const;
+/** MACVLAN_MODE_BRIDGE: interfaces of one port reach each other. */
+const bridgeMode = 4;
+/** IFF_UP, NLM_F_CREATE | NLM_F_EXCL. */
+const up = 1;
+const createOnly = 0x600;
 const filterVf = 1;
 const ifinfomsgBytes = 16;
 /** IFNAMSIZ holds the NUL too. */
@@ -48,7 +55,36 @@ export function setVf(socket: NetlinkSocket, name: string, index: number, settin
   socket.ask({ type: message.setLink, flags: 0, payload, operation });
 }
 
-const ifinfomsg = (): Uint8Array => new Uint8Array(ifinfomsgBytes);
+/** An interface of its own address on another, and up: with l2-fwd-offload, that one then gives it a pool of queues. */
+export function addMacvlan(socket: NetlinkSocket, name: string, lower: number): void {
+  const mode = nest(info.data, attribute(info.macvlanMode, words(bridgeMode)));
+  const kind = nest(ifla.info, attribute(info.kind, text('macvlan')), mode);
+  const payload = joined([ifinfomsg(up), named(name), attribute(ifla.lower, words(lower)), kind]);
+  socket.ask({ type: message.newLink, flags: createOnly, payload, operation: `RTM_NEWLINK ${name}` });
+}
+
+export function deleteLink(socket: NetlinkSocket, name: string): void {
+  const payload = joined([ifinfomsg(), named(name)]);
+  socket.ask({ type: message.deleteLink, flags: 0, payload, operation: `RTM_DELLINK ${name}` });
+}
+
+/** Whether there is an interface of this name. */
+export function hasLink(socket: NetlinkSocket, name: string): boolean {
+  try {
+    readLink(socket, name);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENODEV') return false;
+    throw error;
+  }
+}
+
+/** @param flags of the interface that are to be set */
+function ifinfomsg(flags = 0): Uint8Array {
+  const bytes = new Uint8Array(ifinfomsgBytes);
+  bytes.set(words(flags, flags), 8);
+  return bytes;
+}
 
 function named(name: string): Uint8Array {
   if (name === '' || Buffer.byteLength(name) > longestName) throw new TypeError(`'${name}' is no interface name`);

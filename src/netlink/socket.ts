@@ -13,16 +13,16 @@ export interface Request {
   readonly operation: string;
 }
 
-/** NETLINK_ROUTE. */
-const route = 0;
+/** linux/netlink.h: NETLINK_ROUTE, NETLINK_GENERIC. */
+export const protocol = { route: 0, generic: 16 } as const;
 
 export class NetlinkSocket implements Disposable {
   readonly #native: NativeNetlinkSocket;
   #sequence = 0;
 
   /** @param native another than the kernel's, for tests */
-  constructor(native?: NativeNetlinkSocket) {
-    this.#native = native ?? KernelError.guard(() => new (loadAddon().NetlinkSocket)(route));
+  constructor(number: number = protocol.route, native?: NativeNetlinkSocket) {
+    this.#native = native ?? KernelError.guard(() => new (loadAddon().NetlinkSocket)(number));
   }
 
   /**

@@ -12,6 +12,7 @@ import { readLiveDevices } from '../host/live.ts';
 import { readLink } from '../netlink/links.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import type { Setting, VirtualFunction } from '../netlink/vf-settings.ts';
+import { adminOf, secondaryControllers } from '../nvme/secondary-controllers.ts';
 import { assignability } from '../probe/assignability.ts';
 import { sriovPorts } from '../probe/sriov-readiness.ts';
 import { type Port, placesOf, readPort } from './port.ts';
@@ -23,8 +24,15 @@ export interface SriovOptions {
 
 export interface CreateOptions extends SriovOptions {
   readonly vfs: number;
+  /** Queues, and as many vectors, of each virtual function of an NVMe controller: it is put online with them. */
+  readonly queues?: number;
   /** The driver that each is to have; none without. */
   readonly driver?: string;
+}
+
+export interface Reason {
+  readonly why: string;
+  readonly remedy?: string | undefined;
 }
 
 /** Stays when its process ends: what was made is removed by another plan. */
@@ -40,12 +48,13 @@ export class SriovPlan extends Change {
  * their addresses are set.
  * @throws RefusedError with every reason, and what to do about it
  */
-export function planCreate(address: string, { vfs, driver, root }: CreateOptions): SriovPlan {
+export function planCreate(address: string, { vfs, queues, driver, root }: CreateOptions): SriovPlan {
   if (!Number.isInteger(vfs) || vfs < 1) throw new UsageError(`'${vfs}' is no number of virtual functions`);
   const sysfs = new Sysfs(root);
   const port = readPort(address, sysfs);
   refuse(reasonsAgainst(port, vfs, decodeHost(readLiveDevices(root))));
   const steps = createSteps(port, port.virtualFunctions.length, vfs);
+  if (queues !== undefined) steps.push(...onlineSteps(port, vfs, queues, sysfs));
   if (driver !== undefined) steps.push(...driverSteps(port, vfs, driver, sysfs));
   return new SriovPlan([address], steps, sysfs);
 }
@@ -108,7 +117,8 @@ export function interfaceOf(port: string, sysfs: Sysfs): string {
   throw new UsageError(`${port} is neither a PCI function nor a network interface`);
 }
 
-function reasonsAgainst(port: Port, vfs: number, facts: HostFacts): { why: string; remedy?: string | undefined }[] {
+/** Why a port cannot have so many. */
+export function reasonsAgainst(port: Port, vfs: number, facts: HostFacts): Reason[] {
   const { address, totalVfs } = port;
   const enabled = port.virtualFunctions.length;
   if (vfs > totalVfs) return [{ why: `${address} has ${totalVfs} virtual functions at most, not ${vfs}` }];
@@ -131,7 +141,7 @@ function reasonsAgainst(port: Port, vfs: number, facts: HostFacts): { why: strin
 }
 
 /** What would be lost with the virtual functions. */
-function usesOf(port: Port, facts: HostFacts, sysfs: Sysfs): { why: string; remedy?: string | undefined }[] {
+export function usesOf(port: Port, facts: HostFacts, sysfs: Sysfs): Reason[] {
   const inUse = new Set(['route', 'mount', 'swap', 'held', 'vfio-open']);
   const addresses = port.virtualFunctions.map(({ address }) => address);
   const judged = (assignability(facts) ?? []).filter(({ address }) => addresses.includes(address));
@@ -147,7 +157,7 @@ function usesOf(port: Port, facts: HostFacts, sysfs: Sysfs): { why: string; reme
   return [...uses, ...held];
 }
 
-function refuse(reasons: readonly { readonly why: string; readonly remedy?: string | undefined }[]): void {
+export function refuse(reasons: readonly Reason[]): void {
   if (reasons.length === 0) return;
   const remedies = [...new Set(reasons.flatMap(({ remedy }) => remedy ?? []))];
   throw new RefusedError(
@@ -167,6 +177,18 @@ export function createSteps({ address, autoprobe }: Port, from: number, to: numb
     made,
     { kind: 'attribute', address, file, from: '0', to: '1' },
   ];
+}
+
+/** The controller tells its secondary ones, and which virtual function each belongs to, before any is enabled. */
+export function onlineSteps({ address }: Port, count: number, queues: number, sysfs: Sysfs): Step[] {
+  const [name] = sysfs.list(sysfs.device(address, 'nvme'));
+  if (name === undefined) {
+    throw new RefusedError([`${address} is no NVMe controller with its own driver: queues are given to those alone`]);
+  }
+  const node = sysfs.at('dev', name);
+  return secondaryControllers(adminOf(node))
+    .filter(({ vf, online }) => vf >= 1 && vf <= count && !online)
+    .map(({ id }) => ({ kind: 'nvme-online', address, node, controller: id, queues, vectors: queues }));
 }
 
 /** Autoprobe is on again by now: the kernel matches no virtual function to any driver while it is off. */

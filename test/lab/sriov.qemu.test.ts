@@ -1,13 +1,14 @@
 /** Virtual functions on a real kernel: created, bound, removed, and undone where a run ends too soon. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { journalFolder } from '../../src/change/journal.ts';
 import { planCreate, planDestroy } from '../../src/sriov/plan.ts';
 
-const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const cli = join(root, 'dist/cli/main.js');
 const port = '0000:01:00.0';
 const devices = '/sys/bus/pci/devices';
 
@@ -56,6 +57,18 @@ describe('vtkit sriov', () => {
     expect(vtkit('sriov', 'destroy', port).status).toBe(0);
   });
 
+  it('puts secondary controllers of an NVMe controller online, so that its own driver takes a virtual function', () => {
+    const made = vtkit('sriov', 'create', port, '--vfs', '2', '--queues', '2', '--driver', 'nvme');
+    expect([made.status, made.stderr]).toEqual([0, '']);
+    expect(['0000:01:00.1', '0000:01:00.2'].map(driver)).toEqual(['nvme', 'nvme']);
+    expect(vtkit('sriov', 'destroy', port).status).toBe(0);
+  });
+
+  it('undoes all where a controller has not so many queues', () => {
+    const { status, stderr } = vtkit('sriov', 'create', port, '--vfs', '1', '--queues', '200');
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/NVMe status 0x121, more queues/)]);
+  });
+
   it('undoes all where a driver does not take them', () => {
     const { status, stderr } = vtkit('sriov', 'create', port, '--vfs', '1', '--driver', 'no-such-driver');
     expect([status, stderr]).toEqual([1, expect.stringMatching(/0000:01:00\.1 has no driver and should have/)]);
@@ -72,12 +85,38 @@ describe('vtkit sriov', () => {
   });
 
   it.each([0, 1, 2])('that was killed before step %i is recovered from', (step) => {
-    const script = `import { planCreate } from '${fileURLToPath(new URL('../../dist/index.js', import.meta.url))}';
+    const script = `import { planCreate } from '${join(root, 'dist/index.js')}';
       const end = () => process.kill(process.pid, 'SIGKILL');
       await planCreate('${port}', { vfs: 2 }).apply({ onStep: (_, i) => i === ${step} && end() });`;
     expect(spawnSync(process.execPath, ['--input-type=module', '-e', script]).signal).toBe('SIGKILL');
     expect(vfs()).toHaveLength(step === 2 ? 2 : 0);
     expect(vtkit('vfio', 'recover').status).toBe(0);
+  });
+
+  it('brings a host to the state of a file, and finds nothing to do a second time', () => {
+    const file = '/tmp/host.yaml';
+    const want = (text: string): void => writeFileSync(file, `ports: { "${port}": ${text} }\n`);
+    want('{ vfs: 2, queues: 2, driver: nvme }');
+    expect(vtkit('sriov', 'plan', file).stdout).toMatch(/echo 2 > /);
+    expect(vfs()).toEqual([]);
+    expect(vtkit('sriov', 'plan', file, '--apply')).toMatchObject({ status: 0, stderr: '' });
+    expect(['0000:01:00.1', '0000:01:00.2'].map(driver)).toEqual(['nvme', 'nvme']);
+    expect(vtkit('sriov', 'plan', file, '--apply').stdout).toBe('nothing to do\n');
+    want('{ vfs: 3, driver: vfio-pci }');
+    expect(vtkit('sriov', 'plan', file, '--apply')).toMatchObject({ status: 0, stderr: '' });
+    expect(driver('0000:01:00.3')).toBe('vfio-pci');
+    want('{ vfs: 0 }');
+    expect(vtkit('sriov', 'plan', file, '--apply')).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  it('is what the documentation does', () => {
+    const [, code = ''] = /^```js\n([\s\S]*?)^```$/m.exec(readFileSync(join(root, 'docs/sriov.md'), 'utf8')) ?? [];
+    const here = code.replace("'vtkit'", `'${join(root, 'dist/index.js')}'`);
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', here], {
+      encoding: 'utf8',
+    });
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/^echo 2 > .*sriov_numvfs {2}\(undone by: echo 0 > /m);
   });
 
   const cycles = Number(process.env.VTKIT_VF_CYCLES ?? 3);

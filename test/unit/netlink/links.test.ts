@@ -49,7 +49,7 @@ function socketOf(...answers: readonly Uint8Array[]): { socket: NetlinkSocket; a
     receive: () => left.shift() ?? new Uint8Array(),
     close: () => {},
   };
-  return { socket: new NetlinkSocket(native), asked };
+  return { socket: new NetlinkSocket(0, native), asked };
 }
 
 /** NLMSG_ERROR with this errno, and with NLMSGERR_ATTR_MSG where there are words (no header is echoed but its own 16 bytes). */
