@@ -32,6 +32,7 @@ export type { RunOptions, RunSyncOptions, Vcpu } from './machine/vcpu.ts';
 export { EventFd } from './native/eventfd.ts';
 export type { Evidence, Finding, State } from './probe/check.ts';
 export { capture, type ProbeDocument, type ProbeOptions, probe } from './probe/index.ts';
+export { planHost } from './sriov/host-plan.ts';
 export {
   type CreateOptions,
   planCreate,
@@ -40,6 +41,7 @@ export {
   type SriovOptions,
   SriovPlan,
 } from './sriov/plan.ts';
+export type { WantedPort } from './sriov/wanted.ts';
 export { type InterruptKind, Region, type RegionName, VfioDevice } from './vfio/device.ts';
 export { type AllocateOptions, DmaBuffer, DmaSpace } from './vfio/dma.ts';
 export {
@@ -49,3 +51,4 @@ export {
   type PlanOptions,
   planAssignment,
 } from './vfio/plan.ts';
+export { type PoolOptions, planPools, VmdqPlan } from './vmdq/plan.ts';
