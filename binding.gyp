@@ -69,6 +69,7 @@
         "native/emulator/task.cc",
         "native/emulator/tlb.cc",
         "native/emulator/transfer.cc",
+        "native/emulator/vmx/exit.cc",
         "native/memory/guest-memory.cc"
       ]
     },

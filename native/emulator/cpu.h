@@ -10,6 +10,7 @@
 #include "emulator/extended-state.h"
 #include "emulator/features.h"
 #include "emulator/platform.h"
+#include "emulator/vmx/state.h"
 #include "memory/guest-memory.h"
 #include "vcpu/state.h"
 
@@ -87,6 +88,7 @@ struct Fault {
   uint8_t vector = 0;
   bool hasError = false;
   uint32_t error = 0;
+  bool leaves = false;  // no fault: a VM exit is due (vmx/exit.h)
 };
 
 struct TlbEntry {
@@ -172,6 +174,8 @@ struct Cpu {
   X87 x87;
   VectorRegister vectors[16];
   uint64_t randomState;  // of RDRAND and RDSEED
+  bool guest;            // in VMX non-root operation
+  vmx::Vmx vmx;
 
   static constexpr unsigned kTlbEntries = 1024, kJumps = 1024;
   TlbEntry tlb[kTlbEntries];
@@ -217,11 +221,11 @@ struct Cpu {
 
 /** Records a fault and returns false, for handlers to pass on. The first one recorded stands. */
 inline bool raise(Cpu& cpu, uint8_t vector) {
-  cpu.fault = {true, vector, false, 0};
+  cpu.fault = {true, vector, false, 0, false};
   return false;
 }
 inline bool raise(Cpu& cpu, uint8_t vector, uint32_t error) {
-  cpu.fault = {true, vector, true, error};
+  cpu.fault = {true, vector, true, error, false};
   return false;
 }
 inline bool gp(Cpu& cpu, uint32_t error = 0) { return raise(cpu, kGp, error); }

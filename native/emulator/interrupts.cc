@@ -175,7 +175,7 @@ void deliverFault(Cpu& cpu) {
     const Class first = classOf(current.vector), next = classOf(second.vector);
     const bool doubles = (first == Class::contributory && next == Class::contributory) ||
                          (first == Class::pageFault && next != Class::benign);
-    current = doubles ? Fault{true, kDf8, true, 0} : second;
+    current = doubles ? Fault{true, kDf8, true, 0, false} : second;
   }
 }
 
