@@ -8,6 +8,7 @@
 #include "emulator/decode.h"
 #include "emulator/families.h"
 #include "emulator/opcode-table.h"
+#include "emulator/vmx/controls.h"
 
 namespace vtkit::emulator {
 
@@ -15,7 +16,9 @@ namespace {
 
 constexpr uint64_t kPageMask = 0xfff;
 
-uint64_t keyOf(const Cpu& cpu, uint64_t physical) { return physical | uint64_t{cpu.codeBits} << 56; }
+uint64_t keyOf(const Cpu& cpu, uint64_t physical) {
+  return physical | uint64_t{cpu.codeBits} << 56 | uint64_t{cpu.guest} << 63;
+}
 unsigned cacheSlot(uint64_t physical, unsigned slots) {
   return static_cast<unsigned>((physical ^ physical >> 12) % slots);
 }
@@ -41,6 +44,17 @@ bool failed(Cpu& cpu, Decoded why) {
       cpu.unknown = true;
       return false;
   }
+}
+
+/** In VMX non-root operation, what may exit is asked first. */
+void intercept(Block& block, const Opcode& row, const MicroOp& op, bool ends) {
+  const Handler check = vmx::interceptOf(row, op);
+  if (check == nullptr) return;
+  MicroOp asked = op;
+  asked.run = check;
+  asked.rest = static_cast<uint8_t>(block.count);
+  if (op.base == kRip && ends) asked.displacement += op.end;
+  block.ops.push_back(asked);
 }
 
 /** Ends a block that no jump ends. */
@@ -95,6 +109,7 @@ std::unique_ptr<Block> Blocks::decode(Cpu& cpu, uint64_t linear, uint64_t physic
   block->key = keyOf(cpu, physical);
   block->physical = physical;
   block->nextPage = kNoPage;
+  block->count = 0;
   uint64_t page;
   const uint8_t* host = fetchPage(cpu, linear, page);
   if (host == nullptr) return nullptr;
@@ -103,8 +118,8 @@ std::unique_ptr<Block> Blocks::decode(Cpu& cpu, uint64_t linear, uint64_t physic
   bool ends = false, stops = false;
   Result result = Result::unknown;  // of the instruction before
   unsigned resultBytes = 1;
-  while (!ends && !stops && at < 0x1000 && block->ops.size() < most) {
-    const bool first = block->ops.empty();
+  while (!ends && !stops && at < 0x1000 && block->count < most) {
+    const bool first = block->count == 0;
     MicroOp op;
     const Opcode* row = nullptr;
     Decoded decoded = emulator::decode(host + at, 0x1000 - at, cpu.codeBits, cpu.features, op, row);
@@ -140,11 +155,12 @@ std::unique_ptr<Block> Blocks::decode(Cpu& cpu, uint64_t linear, uint64_t physic
     if (row->handlers == &kJcc) op.run = conditionalJump(op, result, resultBytes);
     result = row->handlers->result;
     resultBytes = op.operandBytes;
+    if (cpu.guest) intercept(*block, *row, op, ends);
+    op.rest = static_cast<uint8_t>(block->count++);
     block->ops.push_back(op);
   }
   block->bytes = at - start;
-  block->count = static_cast<uint32_t>(block->ops.size());
-  for (unsigned i = 0; i < block->count; i++) block->ops[i].rest = static_cast<uint8_t>(block->count - 1 - i);
+  for (MicroOp& op : block->ops) op.rest = static_cast<uint8_t>(block->count - 1 - op.rest);
   if (!ends) finish(*block, stops);
   return block;
 }

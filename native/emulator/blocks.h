@@ -14,7 +14,7 @@ struct Block {
   Jump ways[2];    // where it was left to: on to the next instruction, and by its jump
   uint32_t count;  // instructions
   uint32_t bytes;
-  uint64_t key;       // physical address | code size
+  uint64_t key;       // physical address | code size | VMX non-root operation
   uint64_t physical;  // of the first instruction
   uint64_t nextPage;  // physical address of the page that the last instruction crosses into, or kNoPage
   std::vector<MicroOp> ops;

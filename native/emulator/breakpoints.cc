@@ -40,6 +40,8 @@ unsigned codeBreakpoints(const Cpu& cpu, uint64_t linear) {
 }
 
 bool raiseDebug(Cpu& cpu, uint64_t conditions) {
+  cpu.vmx.debugConditions = conditions;
+  cpu.vmx.dr6Before = cpu.dr6;
   cpu.dr6 = (cpu.dr6 & ~uint64_t{15}) | conditions;
   return raise(cpu, kDb);
 }

@@ -3,6 +3,7 @@
 #include "emulator/breakpoints.h"
 #include "emulator/cpu-model.h"
 #include "emulator/system.h"
+#include "emulator/vmx/instructions.h"
 
 namespace vtkit::emulator {
 
@@ -42,6 +43,7 @@ bool paePaging(uint64_t cr0, uint64_t cr4, uint64_t efer) {
 }  // namespace
 
 bool setCr0(Cpu& cpu, uint64_t value) {
+  if (!vmx::holdsFixedBits(cpu, value, cpu.cr4)) return gp(cpu);
   value = (value & (kCr0Known | ~uint64_t{0xffffffff})) | kCr0Et;
   const bool pg = (value & kCr0Pg) != 0;
   if (value >> 32 != 0 || (pg && (value & kCr0Pe) == 0) || ((value & kCr0Nw) != 0 && (value & kCr0Cd) == 0))
@@ -80,12 +82,13 @@ uint64_t cr4Bits(const Cpu& cpu) {
   if (has(cpu.features, Feature::fxsr)) bits |= kCr4Osfxsr;
   if (has(cpu.features, Feature::sse)) bits |= kCr4Osxmmexcpt;
   if (has(cpu.features, Feature::xsave)) bits |= kCr4Osxsave;
+  if (has(cpu.features, Feature::vmx)) bits |= kCr4Vmxe;
   return bits;
 }
 
 bool setCr4(Cpu& cpu, uint64_t value) {
   const uint64_t changed = value ^ cpu.cr4;
-  if ((value & ~cr4Bits(cpu)) != 0) return gp(cpu);
+  if ((value & ~cr4Bits(cpu)) != 0 || !vmx::holdsFixedBits(cpu, cpu.cr0, value)) return gp(cpu);
   if (cpu.longMode() && ((value & kCr4Pae) == 0 || (changed & kCr4La57) != 0)) return gp(cpu);
   if ((changed & value & kCr4Pcide) != 0 && (!cpu.longMode() || (cpu.cr3 & 0xfff) != 0)) return gp(cpu);
   constexpr uint64_t kReloads = kCr4Pae | kCr4Pge | kCr4Pse | kCr4Smep;

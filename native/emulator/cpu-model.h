@@ -23,9 +23,10 @@ inline constexpr CpuidBit kVme = {1, 0, &CpuidRow::edx, 1}, kDebugExtensions = {
                           kMtrr = {1, 0, &CpuidRow::edx, 12}, kPge = {1, 0, &CpuidRow::edx, 13},
                           kMca = {1, 0, &CpuidRow::edx, 14}, kCmov = {1, 0, &CpuidRow::edx, 15},
                           kPat = {1, 0, &CpuidRow::edx, 16}, kPse36 = {1, 0, &CpuidRow::edx, 17};
-inline constexpr CpuidBit kMonitor = {1, 0, &CpuidRow::ecx, 3}, kCx16 = {1, 0, &CpuidRow::ecx, 13},
-                          kPcid = {1, 0, &CpuidRow::ecx, 17}, kX2apic = {1, 0, &CpuidRow::ecx, 21},
-                          kTscDeadline = {1, 0, &CpuidRow::ecx, 24}, kHypervisor = {1, 0, &CpuidRow::ecx, 31};
+inline constexpr CpuidBit kMonitor = {1, 0, &CpuidRow::ecx, 3}, kVmx = {1, 0, &CpuidRow::ecx, 5},
+                          kCx16 = {1, 0, &CpuidRow::ecx, 13}, kPcid = {1, 0, &CpuidRow::ecx, 17},
+                          kX2apic = {1, 0, &CpuidRow::ecx, 21}, kTscDeadline = {1, 0, &CpuidRow::ecx, 24},
+                          kHypervisor = {1, 0, &CpuidRow::ecx, 31};
 inline constexpr CpuidBit kFsGsBase = {7, 0, &CpuidRow::ebx, 0}, kTscAdjust = {7, 0, &CpuidRow::ebx, 1},
                           kSmep = {7, 0, &CpuidRow::ebx, 7}, kInvpcid = {7, 0, &CpuidRow::ebx, 10},
                           kSmap = {7, 0, &CpuidRow::ebx, 20}, kUmip = {7, 0, &CpuidRow::ecx, 2},

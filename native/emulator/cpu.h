@@ -39,9 +39,9 @@ inline constexpr uint64_t kCr0Pe = 1u << 0, kCr0Mp = 1u << 1, kCr0Em = 1u << 2, 
                           kCr0Pg = 1u << 31;
 inline constexpr uint64_t kCr4Vme = 1u << 0, kCr4Pvi = 1u << 1, kCr4Tsd = 1u << 2, kCr4De = 1u << 3, kCr4Pse = 1u << 4,
                           kCr4Pae = 1u << 5, kCr4Mce = 1u << 6, kCr4Pge = 1u << 7, kCr4Pce = 1u << 8,
-                          kCr4Umip = 1u << 11, kCr4La57 = 1u << 12, kCr4FsGsBase = 1u << 16, kCr4Pcide = 1u << 17,
-                          kCr4Smep = 1u << 20, kCr4Smap = 1u << 21, kCr4Pke = 1u << 22, kCr4Osfxsr = 1u << 9,
-                          kCr4Osxmmexcpt = 1u << 10, kCr4Osxsave = 1u << 18;
+                          kCr4Umip = 1u << 11, kCr4La57 = 1u << 12, kCr4Vmxe = 1u << 13, kCr4FsGsBase = 1u << 16,
+                          kCr4Pcide = 1u << 17, kCr4Smep = 1u << 20, kCr4Smap = 1u << 21, kCr4Pke = 1u << 22,
+                          kCr4Osfxsr = 1u << 9, kCr4Osxmmexcpt = 1u << 10, kCr4Osxsave = 1u << 18;
 inline constexpr uint64_t kEferSce = 1u << 0, kEferLme = 1u << 8, kEferLma = 1u << 10, kEferNxe = 1u << 11;
 
 enum Vector : uint8_t {

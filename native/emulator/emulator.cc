@@ -22,13 +22,20 @@ void Emulator::send(const bus::InterruptMessage& message, bool others) {
   if (!others && apic_.matches(message)) apic_.accept(message);
 }
 
+uint64_t Emulator::nextEvent() const {
+  return cpu_->guest ? std::min(apic_.nextEvent(), cpu_->vmx.preemptionTick) : apic_.nextEvent();
+}
+
+bool Emulator::interruptible() const { return (cpu_->guest || (cpu_->rflags & kIf) != 0) && !cpu_->waits; }
+
 bool Emulator::wakes() {
   Cpu& cpu = *cpu_;
+  if (cpu.guest) return guestWakes();
   if (cpu.initSignals.load() != 0) return true;
   if (cpu.waits) return false;
   if (cpu.nmis.load() != 0 && !cpu.nmiMasked) return true;
   if ((flags(cpu) & kIf) == 0) return false;
-  return cpu.queuedVector >= 0 || apic_.pending() >= 0 || (apic_.takesExternal() && cpu.platform->interruptAsserted());
+  return interruptWaits();
 }
 
 bool Emulator::interrupt(uint8_t vector) {
@@ -115,7 +122,7 @@ bool Emulator::advance(bool single) {
 
 /** The instruction at which run() has to look around: the limit, the APIC's timer or the end of the turn. */
 uint64_t Emulator::horizon(uint64_t turnEnd) const {
-  const uint64_t tick = std::min(turnEnd, apic_.nextEvent());
+  const uint64_t tick = std::min(turnEnd, nextEvent());
   return tick == kNever ? limit_ : std::min(limit_, std::max<uint64_t>(tick, cpu_->timeBase + 1) - cpu_->timeBase);
 }
 
@@ -127,6 +134,10 @@ void Emulator::trapBehind(bool steps) {
   cpu.dataHits = 0;
   cpu.stepNow = cpu.taskTraps = false;
   if (conditions == 0) return;
+  if (cpu.vmx.monitorTrapDue) {  // which comes before them
+    cpu.vmx.pendingDebug = conditions;
+    return;
+  }
   raiseDebug(cpu, conditions);
   deliverFault(cpu);
 }
@@ -151,7 +162,11 @@ Emulator::Stop Emulator::run(uint64_t turnEnd) {
         return Stop::attention;
       }
       if ((attention & kInit) != 0) takeInit();
-      if (!cpu.waits && !cpu.shadow && takeInterrupt()) continue;
+      if (!cpu.guest && !cpu.waits && !cpu.shadow && takeInterrupt()) continue;
+    }
+    if (cpu.guest) {
+      if (takeGuestEvent()) continue;
+      if (cpu.vmx.activity != vmx::Activity::active) return Stop::halted;
     }
     if (cpu.waits) return Stop::waiting;
     if (cpu.taskTraps) {
@@ -184,11 +199,14 @@ Emulator::Stop Emulator::run(uint64_t turnEnd) {
     const bool traps = (cpu.rflags & kTf) != 0;
     // One instruction, too, where a block might pass what has to be exact.
     const bool single = traps || cpu.shadow || cpu.singleStep || cpu.watchesCode || cpu.watchesData ||
-                        limit_ - cpu.instructions < kMaxOps || apic_.nextEvent() - now < kMaxOps;
+                        limit_ - cpu.instructions < kMaxOps || nextEvent() - now < kMaxOps || cpu.vmx.monitorTrap;
     if (cpu.watchesCode && !cpu.trapBlocked && stopsBefore()) continue;
-    cpu.trapBlocked = cpu.stepTaken = false;
+    cpu.vmx.blockedByMovSs = cpu.trapBlocked;
+    cpu.trapBlocked = cpu.stepTaken = cpu.vmx.unblockedNmi = false;
     const uint64_t start = cpu.rip();
+    const bool guest = cpu.guest;
     bool done = advance(single);
+    if (guest && cpu.guest) cpu.vmx.monitorTrapDue = cpu.vmx.monitorTrap;
     blocks_.sweep(cpu);
     cpu.shadow = cpu.shadowNext;
     cpu.shadowNext = false;
@@ -202,6 +220,7 @@ Emulator::Stop Emulator::run(uint64_t turnEnd) {
       if (cpu.fault.pending) deliverFault(cpu);
       if (cpu.halted) {
         cpu.shadow = false;
+        if (guest && cpu.guest) cpu.vmx.activity = vmx::Activity::hlt;
         return Stop::halted;
       }
     } else if (traps || cpu.dataHits != 0 || cpu.stepNow) {

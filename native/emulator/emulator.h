@@ -38,6 +38,10 @@ class Emulator final : private ApicHost {
   /** Time that passes without instructions. */
   void advanceTo(uint64_t tick);
   uint64_t ticks() const override;
+  /** The tick at which a timer wants to be looked at, or kNever. */
+  uint64_t nextEvent() const;
+  /** Whether anything but INIT and startup messages can end HLT. */
+  bool interruptible() const;
   /** Whether something is there that ends HLT, or the wait for a startup message. */
   bool wakes();
   /** Goes on from INIT only with a startup message. */
@@ -88,6 +92,9 @@ class Emulator final : private ApicHost {
 
  private:
   int nextVector();
+  bool interruptWaits() const;
+  bool guestWakes();
+  bool takeGuestEvent();
   bool takeInterrupt();
   uint64_t horizon(uint64_t turnEnd) const;
   void trapBehind(bool steps);
@@ -97,6 +104,7 @@ class Emulator final : private ApicHost {
   void reset();
   /** INIT and startup messages. True if the processor is to wait for one. */
   bool takeInit();
+  bool takeVmxInit();
 
   uint64_t tscOffset() const override { return cpu_->tscOffset; }
   void look() override { attention(kInterrupt); }

@@ -97,8 +97,8 @@ Turn Processor::end(ExitKind kind) {
 
 /** A halted processor's turn is over at once. */
 Turn Processor::sleep(uint64_t end, uint64_t& until) {
-  const bool interruptible = (emulator_.cpu().rflags & kIf) != 0 && !emulator_.cpu().waits;
-  if (interruptible) until = emulator_.apic().nextEvent();
+  const bool interruptible = emulator_.interruptible();
+  if (interruptible) until = emulator_.nextEvent();
   if (until > end) emulator_.advanceTo(end);
   return interruptible ? Turn::idle : Turn::dead;
 }
@@ -114,9 +114,9 @@ Turn Processor::turn(uint64_t start, uint64_t end, uint64_t& until) {
   emulator_.advanceTo(start);
   for (;;) {
     if (outside_->stopRequested()) return this->end(ExitKind::interrupted);
-    const bool due = emulator_.ticks() >= emulator_.apic().nextEvent();
+    const bool due = emulator_.ticks() >= emulator_.nextEvent();
     if ((halted_ || emulator_.cpu().waits) && !due && !emulator_.wakes()) return sleep(end, until);
-    if (due && halted_) emulator_.apic().expire();
+    if (halted_ && emulator_.ticks() >= emulator_.apic().nextEvent()) emulator_.apic().expire();
     if (halted_ && !emulator_.wakes()) continue;
     halted_ = false;
     const Emulator::Stop stop = emulator_.run(end);

@@ -2,6 +2,7 @@
 #include "emulator/families.h"
 #include "emulator/jump.h"
 #include "emulator/system.h"
+#include "emulator/vmx/transitions.h"
 
 namespace vtkit::emulator {
 
@@ -119,25 +120,33 @@ bool retFar(Cpu& cpu, const MicroOp& op) {
 bool iret(Cpu& cpu, const MicroOp& op) { return interruptReturn(cpu, op.operandBytes); }
 
 /** A trap of an instruction: the handler returns behind it. A fault on the way is the instruction's. */
-bool trap(Cpu& cpu, uint8_t vector, Source source) {
+bool trap(Cpu& cpu, uint8_t vector, vmx::EventType type) {
   const uint64_t rsp = cpu.gpr[RSP];
-  if (deliver(cpu, vector, source, false, 0)) return cpu.stepTaken = true;
+  if (cpu.guest) {
+    if (type != vmx::kSoftwareInterrupt && vmx::exceptionLeaves(cpu, vector, type, false, 0)) return false;
+    cpu.vmx.vectoring = {vmx::eventInformation(vector, type, false), 0, cpu.vmx.instructionBytes};
+  }
+  const Source source = type == vmx::kPrivilegedSoftwareException ? Source::exception : Source::software;
+  if (deliver(cpu, vector, source, false, 0)) {
+    cpu.vmx.vectoring = {};
+    return cpu.stepTaken = true;
+  }
   if (!cpu.taskSwitched) cpu.gpr[RSP] = rsp;
   return false;
 }
 
 bool intN(Cpu& cpu, const MicroOp& op) {
   if (cpu.v86() && cpu.iopl() < 3) return gp(cpu);
-  return trap(cpu, static_cast<uint8_t>(op.immediate), Source::software);
+  return trap(cpu, static_cast<uint8_t>(op.immediate), vmx::kSoftwareInterrupt);
 }
-bool int3(Cpu& cpu, const MicroOp&) { return trap(cpu, kBp, Source::software); }
+bool int3(Cpu& cpu, const MicroOp&) { return trap(cpu, kBp, vmx::kSoftwareException); }
 bool int1(Cpu& cpu, const MicroOp&) {
   // It takes along what MOV SS held back.
   cpu.dr6 = (cpu.dr6 & ~uint64_t{15}) | cpu.dataHits;
   cpu.dataHits = 0;
-  return trap(cpu, kDb, Source::exception);
+  return trap(cpu, kDb, vmx::kPrivilegedSoftwareException);
 }
-bool into(Cpu& cpu, const MicroOp&) { return !of(cpu) || trap(cpu, kOfTrap, Source::software); }
+bool into(Cpu& cpu, const MicroOp&) { return !of(cpu) || trap(cpu, kOfTrap, vmx::kSoftwareException); }
 
 template <typename T>
 bool bound(Cpu& cpu, const MicroOp& op) {

@@ -5,6 +5,7 @@
 #include "emulator/families.h"
 #include "emulator/msrs.h"
 #include "emulator/system.h"
+#include "emulator/vmx/controls.h"
 
 namespace vtkit::emulator {
 
@@ -12,6 +13,7 @@ namespace {
 
 bool clts(Cpu& cpu, const MicroOp&) {
   if (!privileged(cpu)) return false;
+  if (cpu.guest && (vmx::field(cpu, vmx::Field::cr0GuestHostMask) & kCr0Ts) != 0) return true;
   cpu.cr0 &= ~kCr0Ts;
   updateUsable(cpu);
   return true;
@@ -23,7 +25,7 @@ bool movFromCr(Cpu& cpu, const MicroOp& op) {
   uint64_t value;
   switch (op.regIndex) {
     case 0:
-      value = cpu.cr0;
+      value = cpu.guest ? vmx::guestCr0(cpu) : cpu.cr0;
       break;
     case 2:
       value = cpu.cr2;
@@ -32,7 +34,7 @@ bool movFromCr(Cpu& cpu, const MicroOp& op) {
       value = cpu.cr3;
       break;
     case 4:
-      value = cpu.cr4;
+      value = cpu.guest ? vmx::guestCr4(cpu) : cpu.cr4;
       break;
     case 8:
       value = cpu.apic->cr8();
@@ -52,14 +54,14 @@ bool movToCr(Cpu& cpu, const MicroOp& op) {
   if (!privileged(cpu)) return false;
   switch (op.regIndex) {
     case 0:
-      return setCr0(cpu, value);
+      return setCr0(cpu, cpu.guest ? vmx::keepMasked(cpu, value, cpu.cr0, vmx::Field::cr0GuestHostMask) : value);
     case 2:
       cpu.cr2 = value;
       return true;
     case 3:
       return setCr3(cpu, value);
     case 4:
-      return setCr4(cpu, value);
+      return setCr4(cpu, cpu.guest ? vmx::keepMasked(cpu, value, cpu.cr4, vmx::Field::cr4GuestHostMask) : value);
     default:
       if (value > 15) return gp(cpu);
       cpu.apic->setCr8(static_cast<uint8_t>(value));
@@ -123,7 +125,7 @@ bool wrmsr(Cpu& cpu, const MicroOp&) {
 
 bool readTsc(Cpu& cpu) {
   if ((cpu.cr4 & kCr4Tsd) != 0 && cpu.cpl != 0) return gp(cpu);
-  const uint64_t tsc = ticksOf(cpu) + cpu.tscOffset;
+  const uint64_t own = ticksOf(cpu) + cpu.tscOffset, tsc = cpu.guest ? vmx::guestTsc(cpu, own) : own;
   writeGpr<uint32_t>(cpu, RAX, static_cast<uint32_t>(tsc));
   writeGpr<uint32_t>(cpu, RDX, static_cast<uint32_t>(tsc >> 32));
   return true;

@@ -5,6 +5,8 @@
 #include "emulator/execute-protection.h"
 #include "emulator/families.h"
 #include "emulator/system.h"
+#include "emulator/vmx/controls.h"
+#include "emulator/vmx/instructions.h"
 #include "emulator/xsave.h"
 
 namespace vtkit::emulator {
@@ -40,7 +42,8 @@ bool loadTable(Cpu& cpu, const MicroOp& op, vcpu::DescriptorTable& table) {
 
 bool lmsw(Cpu& cpu, uint16_t value) {
   // PE can be set so, never cleared.
-  return setCr0(cpu, (cpu.cr0 & ~uint64_t{0xe}) | (value & 0xf));
+  const uint64_t loaded = (cpu.cr0 & ~uint64_t{0xe}) | (value & 0xf);
+  return setCr0(cpu, cpu.guest ? vmx::keepMasked(cpu, loaded, cpu.cr0, vmx::Field::cr0GuestHostMask) : loaded);
 }
 
 bool swapgs(Cpu& cpu) {
@@ -56,8 +59,9 @@ struct Group7 {
     const unsigned function = op.regIndex & 7;
     if (function == 4) {  // SMSW
       if (!mayLook(cpu)) return false;
-      if constexpr (Mem) return writeRm<uint16_t, Mem>(cpu, op, static_cast<uint16_t>(cpu.cr0));
-      return writeRm<T, Mem>(cpu, op, static_cast<T>(cpu.cr0));
+      const uint64_t cr0 = cpu.guest ? vmx::guestCr0(cpu) : cpu.cr0;
+      if constexpr (Mem) return writeRm<uint16_t, Mem>(cpu, op, static_cast<uint16_t>(cr0));
+      return writeRm<T, Mem>(cpu, op, static_cast<T>(cr0));
     }
     if (function == 6) {
       uint16_t value;
@@ -98,6 +102,8 @@ struct Group7 {
         return has(cpu.features, Feature::xsave) ? xgetbv(cpu) : raise(cpu, kUd);
       case 0xd1:
         return has(cpu.features, Feature::xsave) ? xsetbv(cpu) : raise(cpu, kUd);
+      case 0xd4:
+        return has(cpu.features, Feature::vmx) ? vmx::vmfunc(cpu, op) : raise(cpu, kUd);
       case 0xca:
         return clac(cpu);
       case 0xcb:

@@ -58,6 +58,9 @@ extern const Handlers kSyscall, kSysret, kSysenter, kSysexit;
 // execute-registers.cc
 extern const Handlers kClts, kInvd, kMovFromCr, kMovToCr, kMovFromDr, kMovToDr, kRdmsr, kWrmsr, kRdtsc, kRdpmc, kCpuid;
 
+// vmx/instructions.cc
+extern const Handlers kVmxon, kVmclear, kVmptrld, kVmptrst, kVmread, kVmwrite, kInvept, kInvvpid, kVmxGroup;
+
 // execute-x87.cc
 extern const Handlers kFpu, kFwait;
 

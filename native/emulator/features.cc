@@ -50,6 +50,7 @@ constexpr Bit kBits[] = {
     {Feature::xsaves, 0xd, 1, &CpuidRow::eax, 3},
     {Feature::lzcnt, 0x80000001, 0, &CpuidRow::ecx, 5},
     {Feature::prefetchw, 0x80000001, 0, &CpuidRow::ecx, 8},
+    {Feature::vmx, 1, 0, &CpuidRow::ecx, 5},
 };
 
 /** What rests on the host's floating-point unit: without one, there are general registers only. */

@@ -47,6 +47,7 @@ enum class Feature : uint8_t {
   clflushopt,
   clwb,
   prefetchw,
+  vmx,
 };
 
 using Features = uint64_t;

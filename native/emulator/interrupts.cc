@@ -5,6 +5,7 @@
 #include "emulator/system.h"
 #include "emulator/task.h"
 #include "emulator/transfer.h"
+#include "emulator/vmx/transitions.h"
 
 namespace vtkit::emulator {
 
@@ -158,18 +159,30 @@ void deliverFault(Cpu& cpu) {
   Fault current = cpu.fault;
   for (;;) {
     cpu.fault.pending = false;
+    if (current.leaves) return vmx::makeExit(cpu);
+    const bool hasError = current.hasError && cpu.protectedMode();
+    if (cpu.guest && vmx::exceptionLeaves(cpu, current.vector, vmx::kHardwareException, hasError, current.error)) {
+      return vmx::makeExit(cpu);
+    }
+    cpu.vmx.vectoring = {vmx::eventInformation(current.vector, vmx::kHardwareException, hasError), current.error, 0};
     // Faults return to their instruction with RF set, so that an instruction breakpoint does not hit again.
     const bool faultClass = current.vector != kDb && current.vector != kBp && current.vector != kOfTrap;
     const uint64_t before = flags(cpu);
     if (faultClass && cpu.protectedMode()) cpu.rflags |= kRf;
-    if (deliver(cpu, current.vector, Source::exception, current.hasError && cpu.protectedMode(), current.error)) return;
+    if (deliver(cpu, current.vector, Source::exception, hasError, current.error)) {
+      cpu.vmx.vectoring = {};
+      return;
+    }
     if (!cpu.taskSwitched) cpu.rflags = before;
     cpu.taskSwitched = false;
     if (cpu.closing || cpu.unknown) return;
     const Fault second = cpu.fault;
+    if (second.leaves) return vmx::makeExit(cpu);
     if (current.vector == kDf8) {
       cpu.fault.pending = false;
-      cpu.shutdown = true;
+      cpu.shutdown = !cpu.guest;
+      if (cpu.guest) vmx::leave(cpu, vmx::ExitReason::tripleFault);
+      if (cpu.guest) vmx::makeExit(cpu);
       return;
     }
     const Class first = classOf(current.vector), next = classOf(second.vector);

@@ -7,6 +7,8 @@
 #include "emulator/dispatch.h"
 #include "emulator/mmu.h"
 #include "emulator/system.h"
+#include "emulator/vmx/capabilities.h"
+#include "emulator/vmx/controls.h"
 
 namespace vtkit::emulator {
 
@@ -45,6 +47,7 @@ constexpr Msr kMsrs[] = {
     {0x10, 0x10, Rule::custom, 0, kAll, 0, kTsc},                          // IA32_TIME_STAMP_COUNTER
     {0x17, 0x17, Rule::readOnly, 0, 0, 0, kAlwaysThere},                   // IA32_PLATFORM_ID
     {0x1b, 0x1b, Rule::custom, 0, kAll, 0, kApic},                         // IA32_APIC_BASE
+    {0x3a, 0x3a, Rule::custom, 0, kAll, 0, kVmx},                          // IA32_FEATURE_CONTROL
     {0x3b, 0x3b, Rule::custom, 0, kAll, 0, kTscAdjust},                    // IA32_TSC_ADJUST
     {0x48, 0x48, Rule::bits, 0, 7, 0, kSpecCtrl},                          // IA32_SPEC_CTRL
     {0x49, 0x49, Rule::writeOnly, 0, 1, 0, kSpecCtrl},                     // IA32_PRED_CMD
@@ -65,6 +68,7 @@ constexpr Msr kMsrs[] = {
     {0x277, 0x277, Rule::patTypes, 0x0007040600070406, kAll, 0, kPat, &Cpu::pat},  // IA32_PAT
     {0x2ff, 0x2ff, Rule::bits, 0xc06, 0xcff, 0, kMtrr},                            // IA32_MTRR_DEF_TYPE: on, write-back
     {0x400, 0x400 + 4 * kMceBanks - 1, Rule::custom, 0, kAll, 0, kMca},            // IA32_MCi_CTL, STATUS, ADDR, MISC
+    {0x480, 0x491, Rule::custom, 0, 0, 0, kVmx},                                   // IA32_VMX_BASIC to IA32_VMX_VMFUNC
     {0x6e0, 0x6e0, Rule::custom, 0, kAll, 0, kTscDeadline},                        // IA32_TSC_DEADLINE
     {0xda0, 0xda0, Rule::zero, 0, 0, 0, kXsaves, &Cpu::xss},                       // IA32_XSS: no supervisor states
     {0x800, 0x8ff, Rule::custom, 0, kAll, 0, kX2apic},                             // x2APIC registers
@@ -165,9 +169,12 @@ bool rangeAllows(const Cpu& cpu, uint32_t index, uint64_t value) {
 
 bool readCustom(Cpu& cpu, const Msr& row, uint32_t index, uint64_t& value) {
   if (row.first == 0x800) return cpu.apic->readMsr(index, value);
+  if (row.first == vmx::kFirstCapability) return vmx::readCapability(cpu, index, value);
   switch (index) {
     case 0x10:
-      return value = tscOf(cpu), true;
+      value = tscOf(cpu);
+      if (cpu.guest) value = vmx::guestTsc(cpu, value);
+      return true;
     case 0x1b:
       return value = cpu.apic->base(), true;
     case 0x3b:
@@ -187,6 +194,7 @@ bool readCustom(Cpu& cpu, const Msr& row, uint32_t index, uint64_t& value) {
 
 bool writeCustom(Cpu& cpu, const Msr& row, uint32_t index, uint64_t value) {
   if (row.first == 0x800) return cpu.apic->writeMsr(index, value);
+  if (row.first == vmx::kFirstCapability) return false;
   switch (index) {
     case 0x10:
       return moveTsc(cpu, value - tscOf(cpu)), true;
@@ -195,6 +203,11 @@ bool writeCustom(Cpu& cpu, const Msr& row, uint32_t index, uint64_t value) {
       if (!cpu.apic->setBase(value, physicalMask(cpu))) return false;
       flushTlb(cpu);
       return true;
+    case vmx::kFeatureControl: {
+      uint64_t& kept = valueOf(cpu, row, index);
+      if ((kept & vmx::kFeatureLocked) != 0 || (value & ~(vmx::kFeatureLocked | vmx::kFeatureVmx)) != 0) return false;
+      return kept = value, true;
+    }
     case 0x3b:
       return moveTsc(cpu, value - cpu.tscAdjust), true;
     case 0x6e0:

@@ -18,6 +18,7 @@ constexpr uint32_t kErrorPresent = 1, kErrorWrite = 2, kErrorUser = 4, kErrorRes
                    kErrorKey = 32;
 
 bool pageFault(Cpu& cpu, uint64_t linear, Access access, bool user, uint32_t error) {
+  cpu.vmx.cr2Before = cpu.cr2;
   cpu.cr2 = linear;
   if (access == Access::write) error |= kErrorWrite;
   if (user) error |= kErrorUser;

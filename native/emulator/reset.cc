@@ -7,6 +7,7 @@
 #include "emulator/mmu.h"
 #include "emulator/msrs.h"
 #include "emulator/save-area.h"
+#include "emulator/vmx/transitions.h"
 
 namespace vtkit::emulator {
 
@@ -100,9 +101,33 @@ void Emulator::startup(uint8_t vector) {
   attention(kInit);
 }
 
+/** In VMX operation INIT waits or leaves, and startup messages are for who waits for one (SDM Vol. 3C, 24.8, 26.2). */
+bool Emulator::takeVmxInit() {
+  Cpu& cpu = *cpu_;
+  const uint32_t signals = cpu.initSignals.load();
+  if (!cpu.guest) {
+    cpu.initSignals.fetch_and(kInitSignal);
+    return true;
+  }
+  const bool waits = cpu.vmx.activity == vmx::Activity::waitForSipi;
+  if (waits && (signals & kStartupSignal) != 0) {
+    cpu.initSignals.store(0);
+    vmx::leave(cpu, vmx::ExitReason::startupIpi, signals >> kStartupVectorShift & 0xff);
+    vmx::makeExit(cpu);
+  } else if (!waits && (signals & kInitSignal) != 0) {
+    cpu.initSignals.store(0);
+    vmx::leave(cpu, vmx::ExitReason::initSignal);
+    vmx::makeExit(cpu);
+  } else {
+    cpu.initSignals.store(0);
+  }
+  return true;
+}
+
 bool Emulator::takeInit() {
   Cpu& cpu = *cpu_;
   cpu.attention.fetch_and(~uint32_t{kInit});
+  if (cpu.vmx.on && takeVmxInit()) return false;
   const uint32_t signals = cpu.initSignals.exchange(0);
   if ((signals & kInitSignal) != 0) {
     reset();

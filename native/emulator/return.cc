@@ -2,6 +2,7 @@
 #include "emulator/frame.h"
 #include "emulator/task.h"
 #include "emulator/transfer.h"
+#include "emulator/vmx/controls.h"
 
 namespace vtkit::emulator {
 
@@ -131,12 +132,23 @@ bool returnToV86(Cpu& cpu, Frame& frame, uint64_t rip, uint16_t cs, uint64_t efl
   return true;
 }
 
+/** In VMX non-root operation, controls say which NMIs IRET lets in (SDM Vol. 3C, 26.3). */
+void unmaskNmi(Cpu& cpu) {
+  if (!cpu.guest || !vmx::pinBased(cpu, vmx::pin::kNmiExiting)) {
+    cpu.vmx.unblockedNmi = cpu.nmiMasked;
+    cpu.nmiMasked = false;
+  } else if (vmx::pinBased(cpu, vmx::pin::kVirtualNmis)) {
+    cpu.vmx.unblockedNmi = cpu.vmx.virtualNmiMasked;
+    cpu.vmx.virtualNmiMasked = false;
+  }
+}
+
 }  // namespace
 
 bool interruptReturn(Cpu& cpu, unsigned operandBytes) {
   Frame frame(cpu);
   if (cpu.v86() && cpu.iopl() < 3) return gp(cpu);
-  cpu.nmiMasked = false;  // even if it faults (SDM Vol. 3A, 6.7.1)
+  unmaskNmi(cpu);  // even if it faults (SDM Vol. 3A, 6.7.1)
   uint64_t rip, cs, newFlags;
   if (cpu.protectedMode() && !cpu.v86() && (cpu.rflags & kNt) != 0) {
     if (cpu.longMode()) return gp(cpu);

@@ -170,6 +170,12 @@ bool switchTask(Cpu& cpu, uint16_t selector, TaskSource source, uint32_t ext) {
   const bool back = source == TaskSource::iret, nests = source == TaskSource::call || source == TaskSource::interrupt;
   Descriptor next, last;
   if (!openTss(cpu, selector, back, ext, next)) return false;
+  if (cpu.guest) {
+    constexpr uint64_t kSources[] = {2, 0, 3, 1};  // as the qualification numbers them (SDM Vol. 3C, table 28-2)
+    vmx::leave(cpu, vmx::ExitReason::taskSwitch, selector | kSources[static_cast<unsigned>(source)] << 30);
+    cpu.vmx.exit.byInstruction = cpu.vmx.vectoring.information == 0;
+    return false;
+  }
   const vcpu::Segment old = cpu.seg[TR];
   const Layout& oldLayout = wideTss(old.type) ? kLayout32 : kLayout16;
   const bool wide = wideTss(next.type());

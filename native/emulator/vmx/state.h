@@ -1,9 +1,10 @@
-// What a processor keeps of VMX operation beside the current VMCS.
+// What a processor keeps of VMX operation: the current VMCS, and what its guest is about to do.
 #pragma once
 
 #include <cstdint>
 
 #include "emulator/vmx/exit.h"
+#include "emulator/vmx/vmcs.h"
 
 namespace vtkit::emulator::vmx {
 
@@ -18,14 +19,29 @@ struct Vectoring {
   uint32_t length = 0;
 };
 
+/** Activity states (SDM Vol. 3C, 25.4.2). */
+enum class Activity : uint8_t { active, hlt, shutdown, waitForSipi };
+
 struct Vmx {
   bool on = false;  // in VMX operation; Cpu::guest tells non-root from root
   uint64_t vmxonPointer = kNoVmcs;
   uint64_t current = kNoVmcs;  // physical address of the current VMCS
+  Vmcs vmcs;                   // its contents
+
   PendingExit exit;
   Vectoring vectoring;
-  uint64_t preemptionTick = kNever;  // of the time stamp counter: when the preemption timer reaches 0
-  bool monitorTrap = false;          // an exit is due behind the next instruction
+  uint8_t instructionBytes = 0;  // of the last instruction that may exit
+  Activity activity = Activity::active;
+  bool blockedByMovSs = false;  // of Cpu::shadow: MOV SS or POP SS, not STI
+  bool virtualNmiMasked = false;
+  bool unblockedNmi = false;  // by the IRET that is executed
+  bool monitorTrap = false;   // an exit is due behind every instruction
+  bool monitorTrapDue = false;
+  uint64_t pendingDebug = 0;                                   // conditions, as in DR6
+  uint64_t debugConditions = 0, dr6Before = 0, cr2Before = 0;  // of the exception that is raised
+  uint64_t preemptionTick = kNever;                            // when the preemption timer reaches 0
+  uint64_t preemptionStart = 0;                                // time stamp counter, in units of the timer
+  uint64_t firstPause = 0, lastPause = 0;
 };
 
 }  // namespace vtkit::emulator::vmx

@@ -1,0 +1,136 @@
+// Events in non-root operation: exceptions that leave, and what is due between two instructions (SDM Vol. 3C, 26.2,
+// 26.5 and 27.7).
+#include "emulator/breakpoints.h"
+#include "emulator/emulator.h"
+#include "emulator/system.h"
+#include "emulator/vmx/transitions.h"
+
+namespace vtkit::emulator::vmx {
+
+bool exceptionLeaves(Cpu& cpu, uint8_t vector, EventType type, bool hasError, uint32_t error) {
+  Vmx& vmx = cpu.vmx;
+  bool listed = (field(cpu, Field::exceptionBitmap) >> (vector & 31) & 1) != 0;
+  if (vector == kPfFault && type == kHardwareException) {
+    const bool matches =
+        (error & field(cpu, Field::pageFaultErrorCodeMask)) == field(cpu, Field::pageFaultErrorCodeMatch);
+    listed = listed == matches;
+  }
+  if (!listed) return false;
+  uint64_t qualification = 0;
+  if (type == kHardwareException && vector == kPfFault) {
+    qualification = cpu.cr2;
+    cpu.cr2 = vmx.cr2Before;
+  } else if (type == kHardwareException && vector == kDb) {
+    qualification = vmx.debugConditions;
+    cpu.dr6 = vmx.dr6Before;
+  }
+  leave(cpu, ExitReason::exceptionOrNmi, qualification);
+  vmx.exit.interruption = eventInformation(vector, type, hasError) | (vmx.unblockedNmi ? kEventUnblockedNmi : 0);
+  vmx.exit.interruptionError = hasError ? error : 0;
+  return true;
+}
+
+namespace {
+
+bool nmiBlocked(const Cpu& cpu) { return pinBased(cpu, pin::kVirtualNmis) ? cpu.vmx.virtualNmiMasked : cpu.nmiMasked; }
+
+/** An NMI that waits, and that non-root operation does not block. */
+bool nmiWaits(const Cpu& cpu) {
+  if (cpu.nmis.load() == 0) return false;
+  return pinBased(cpu, pin::kVirtualNmis) || !cpu.nmiMasked;
+}
+
+}  // namespace
+
+}  // namespace vtkit::emulator::vmx
+
+namespace vtkit::emulator {
+
+using namespace vmx;
+
+bool Emulator::interruptWaits() const {
+  const Cpu& cpu = *cpu_;
+  return cpu.queuedVector >= 0 || apic_.pending() >= 0 || (apic_.takesExternal() && cpu.platform->interruptAsserted());
+}
+
+bool Emulator::guestWakes() {
+  Cpu& cpu = *cpu_;
+  const Vmx& vmx = cpu.vmx;
+  if (cpu.initSignals.load() != 0) return true;
+  if (vmx.activity == Activity::waitForSipi) return false;
+  if (vmx.monitorTrapDue || ticks() >= vmx.preemptionTick) return true;
+  if (nmiWaits(cpu)) return true;
+  if (vmx.activity == Activity::shutdown) return false;
+  if (vmx.pendingDebug != 0) return true;
+  if (primaryBased(cpu, primary::kNmiWindowExiting) && !nmiBlocked(cpu)) return true;
+  const bool open = (flags(cpu) & kIf) != 0;
+  if (open && primaryBased(cpu, primary::kInterruptWindowExiting)) return true;
+  return (open || pinBased(cpu, pin::kExternalInterruptExiting)) && interruptWaits();
+}
+
+/** Makes an exit, or delivers an event, if one is due. True if so. */
+bool Emulator::takeGuestEvent() {
+  Cpu& cpu = *cpu_;
+  Vmx& vmx = cpu.vmx;
+  const auto exits = [&](ExitReason reason) {
+    leave(cpu, reason);
+    makeExit(cpu);
+    return true;
+  };
+  const auto exitsFor = [&](ExitReason reason, uint32_t information) {
+    leave(cpu, reason);
+    vmx.exit.interruption = information;
+    makeExit(cpu);
+    return true;
+  };
+  const auto delivers = [&](uint8_t vector, EventType type) {
+    vmx.activity = Activity::active;
+    vmx.monitorTrapDue = vmx.monitorTrap;
+    vmx.vectoring = {eventInformation(vector, type, false), 0, 0};
+    if (deliver(cpu, vector, Source::hardware, false, 0)) {
+      vmx.vectoring = {};
+    } else {
+      deliverFault(cpu);
+    }
+    return true;
+  };
+  if (vmx.activity == Activity::waitForSipi) return false;
+  if (vmx.monitorTrapDue) return exits(ExitReason::monitorTrapFlag);
+  if (vmx.pendingDebug != 0 && vmx.activity != Activity::shutdown && !(cpu.shadow && vmx.blockedByMovSs)) {
+    const uint64_t conditions = vmx.pendingDebug;
+    vmx.pendingDebug = 0;
+    vmx.activity = Activity::active;
+    vmx.monitorTrapDue = vmx.monitorTrap;
+    raiseDebug(cpu, conditions);
+    deliverFault(cpu);
+    return true;
+  }
+  if (ticks() >= vmx.preemptionTick) return exits(ExitReason::preemptionTimer);
+  if (vmx.activity != Activity::shutdown && primaryBased(cpu, primary::kNmiWindowExiting) && !nmiBlocked(cpu) &&
+      !cpu.shadow) {
+    return exits(ExitReason::nmiWindow);
+  }
+  if (nmiWaits(cpu) && !(cpu.shadow && vmx.blockedByMovSs)) {
+    cpu.nmis--;
+    if (pinBased(cpu, pin::kNmiExiting)) {
+      return exitsFor(ExitReason::exceptionOrNmi, eventInformation(2, kNmiEvent, false));
+    }
+    cpu.nmiMasked = true;
+    return delivers(2, kNmiEvent);
+  }
+  if (cpu.nmis.load() == 0) cpu.attention.fetch_and(~uint32_t{kNmi});
+  if (cpu.shadow || vmx.activity == Activity::shutdown) return false;
+  const bool open = (flags(cpu) & kIf) != 0;
+  if (open && primaryBased(cpu, primary::kInterruptWindowExiting)) return exits(ExitReason::interruptWindow);
+  const bool leaves = pinBased(cpu, pin::kExternalInterruptExiting);
+  if (!leaves && !open) return false;
+  if (leaves && !exitBased(cpu, onExit::kAcknowledgeInterrupt)) {
+    return interruptWaits() && exits(ExitReason::externalInterrupt);
+  }
+  const int vector = nextVector();
+  if (vector < 0) return false;
+  if (!leaves) return delivers(static_cast<uint8_t>(vector), kExternalEvent);
+  return exitsFor(ExitReason::externalInterrupt, eventInformation(static_cast<uint8_t>(vector), kExternalEvent, false));
+}
+
+}  // namespace vtkit::emulator

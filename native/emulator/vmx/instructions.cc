@@ -1,0 +1,337 @@
+// VMX instructions (SDM Vol. 3C, chapter 31).
+#include "emulator/vmx/instructions.h"
+
+#include "emulator/cpu-model.h"
+#include "emulator/execute-system.h"
+#include "emulator/families.h"
+#include "emulator/msrs.h"
+#include "emulator/vmx/capabilities.h"
+#include "emulator/vmx/transitions.h"
+
+namespace vtkit::emulator::vmx {
+
+namespace {
+
+// VM-instruction error numbers (31.4)
+enum Error : unsigned {
+  kVmcallInRoot = 1,
+  kClearInvalidAddress = 2,
+  kClearVmxonPointer = 3,
+  kLoadInvalidAddress = 9,
+  kLoadVmxonPointer = 10,
+  kLoadWrongRevision = 11,
+  kUnsupportedField = 12,
+  kReadOnlyField = 13,
+  kVmxonInRoot = 15,
+  kInvalidOperand = 28,
+};
+
+// What the model offers.
+bool mayEnterOperation(Cpu& cpu) {
+  uint64_t control = 0;
+  return readMsr(cpu, kFeatureControl, control) && (~control & (kFeatureLocked | kFeatureVmx)) == 0;
+}
+bool mayShadow(const Cpu&) { return true; }
+bool mayWriteAnyField(const Cpu&) { return true; }
+bool mayBeEptPointer(const Cpu&, uint64_t) { return true; }
+void flushEpt(Cpu& cpu, unsigned, uint64_t) { flushTlb(cpu); }
+void flushVpid(Cpu& cpu, unsigned, uint16_t, uint64_t) { flushTlb(cpu); }
+bool switchEptPointer(Cpu&, uint64_t, uint16_t) { return false; }
+
+void endWith(Cpu& cpu, uint64_t flag) { setFlags(cpu, kArithmetic, flag); }
+
+}  // namespace
+
+bool succeed(Cpu& cpu) {
+  endWith(cpu, 0);
+  return true;
+}
+
+bool failInvalid(Cpu& cpu) {
+  endWith(cpu, kCf);
+  return true;
+}
+
+bool fail(Cpu& cpu, unsigned error) {
+  if (cpu.vmx.current == kNoVmcs) return failInvalid(cpu);
+  endWith(cpu, kZf);
+  cpu.vmx.vmcs.set(Field::vmInstructionError, error);
+  return true;
+}
+
+bool holdsFixedBits(Cpu& cpu, uint64_t cr0, uint64_t cr4) {
+  if (!cpu.vmx.on) return true;
+  const bool unrestricted = cpu.guest && secondaryBased(cpu, secondary::kUnrestrictedGuest);
+  const uint64_t fixed = kCr0Ne | (unrestricted ? 0 : kCr0Pe | kCr0Pg);
+  return (cr0 & fixed) == fixed && (cr4 & kCr4Vmxe) != 0;
+}
+
+namespace {
+
+bool exists(const Cpu& cpu) {
+  return cpu.protectedMode() && !cpu.v86() && (!cpu.longMode() || cpu.code64()) && (cpu.cr4 & kCr4Vmxe) != 0;
+}
+
+/** What all instructions but VMXON begin with: #UD, an exit of the guest, #GP. True to go on, in root operation. */
+bool mayRun(Cpu& cpu, const MicroOp& op, ExitReason reason) {
+  if (!cpu.vmx.on || !exists(cpu)) return raise(cpu, kUd);
+  if (!cpu.guest) return privileged(cpu);
+  cpu.vmx.instructionBytes = op.length;
+  const bool operand = reason != ExitReason::vmcall && reason != ExitReason::vmlaunch &&
+                       reason != ExitReason::vmresume && reason != ExitReason::vmxoff;
+  if (!operand) return leaveBy(cpu, reason);
+  return leaveBy(cpu, reason, op.memory ? displacementOf(cpu, op) : 0,
+                 operandInformation(op) | uint32_t{op.regIndex} << 28);
+}
+
+bool pointerFits(const Cpu& cpu, uint64_t address) {
+  return (address & 0xfff) == 0 && (address & ~physicalMask(cpu)) == 0;
+}
+
+bool loadPointer(Cpu& cpu, const MicroOp& op, uint64_t& address) {
+  return load<uint64_t>(cpu, op.segment, addressOf(cpu, op), address);
+}
+
+uint32_t revisionAt(const Cpu& cpu, uint64_t address) {
+  uint32_t revision = ~0u;
+  cpu.memory->read(address, &revision, sizeof(revision));
+  return revision;
+}
+
+bool vmxon(Cpu& cpu, const MicroOp& op) {
+  Vmx& vmx = cpu.vmx;
+  if (!exists(cpu)) return raise(cpu, kUd);
+  if (vmx.on) return mayRun(cpu, op, ExitReason::vmxon) && fail(cpu, kVmxonInRoot);
+  constexpr uint64_t kFixed = kCr0Pe | kCr0Ne | kCr0Pg;
+  if (cpu.cpl != 0 || (cpu.cr0 & kFixed) != kFixed || !mayEnterOperation(cpu)) return gp(cpu);
+  uint64_t address;
+  if (!loadPointer(cpu, op, address)) return false;
+  if (!pointerFits(cpu, address) || revisionAt(cpu, address) != kRevision) return failInvalid(cpu);
+  vmx = Vmx();
+  vmx.on = true;
+  vmx.vmxonPointer = address;
+  return succeed(cpu);
+}
+
+/** Writes the current VMCS back to its region. */
+void putAway(Cpu& cpu) {
+  if (cpu.vmx.current != kNoVmcs) storeRegion(cpu, cpu.vmx.current, cpu.vmx.vmcs);
+  cpu.vmx.current = kNoVmcs;
+}
+
+bool vmxoff(Cpu& cpu, const MicroOp& op) {
+  if (!mayRun(cpu, op, ExitReason::vmxoff)) return false;
+  putAway(cpu);
+  cpu.vmx.on = false;
+  cpu.attention.fetch_or(kInit);
+  return succeed(cpu);
+}
+
+bool vmclear(Cpu& cpu, const MicroOp& op) {
+  uint64_t address;
+  if (!mayRun(cpu, op, ExitReason::vmclear) || !loadPointer(cpu, op, address)) return false;
+  if (!pointerFits(cpu, address)) return fail(cpu, kClearInvalidAddress);
+  if (address == cpu.vmx.vmxonPointer) return fail(cpu, kClearVmxonPointer);
+  if (address == cpu.vmx.current) {
+    cpu.vmx.vmcs.launched = false;
+    putAway(cpu);
+  } else {
+    Vmcs vmcs;
+    loadRegion(cpu, address, vmcs);
+    vmcs.launched = false;
+    storeRegion(cpu, address, vmcs);
+  }
+  return succeed(cpu);
+}
+
+bool vmptrld(Cpu& cpu, const MicroOp& op) {
+  uint64_t address;
+  if (!mayRun(cpu, op, ExitReason::vmptrld) || !loadPointer(cpu, op, address)) return false;
+  if (!pointerFits(cpu, address)) return fail(cpu, kLoadInvalidAddress);
+  if (address == cpu.vmx.vmxonPointer) return fail(cpu, kLoadVmxonPointer);
+  const uint32_t revision = revisionAt(cpu, address);
+  const bool shadow = revision >> 31 != 0;
+  if ((revision & 0x7fffffff) != kRevision || (shadow && !mayShadow(cpu))) return fail(cpu, kLoadWrongRevision);
+  if (address != cpu.vmx.current) {
+    putAway(cpu);
+    loadRegion(cpu, address, cpu.vmx.vmcs);
+    cpu.vmx.current = address;
+  }
+  cpu.vmx.vmcs.shadow = shadow;
+  return succeed(cpu);
+}
+
+bool vmptrst(Cpu& cpu, const MicroOp& op) {
+  if (!mayRun(cpu, op, ExitReason::vmptrst)) return false;
+  return store<uint64_t>(cpu, op.segment, addressOf(cpu, op), cpu.vmx.current) && succeed(cpu);
+}
+
+// VMREAD and VMWRITE: ModRM.reg names the field. In non-root operation they reach the shadow VMCS, or exit.
+
+uint64_t fieldOperand(const Cpu& cpu, const MicroOp& op) {
+  return cpu.code64() ? cpu.gpr[op.regIndex] : cpu.gpr[op.regIndex] & 0xffffffff;
+}
+
+/** Whether VMCS shadowing lets the guest have the field (26.1.3). */
+bool isShadowed(const Cpu& cpu, uint64_t encoding, Field bitmap) {
+  if (!secondaryBased(cpu, secondary::kVmcsShadowing) || encoding >> 15 != 0) return false;
+  uint8_t byte = 0xff;
+  cpu.memory->read(field(cpu, bitmap) + encoding / 8, &byte, 1);
+  return (byte >> (encoding & 7) & 1) == 0;
+}
+
+/** The VMCS that is read or written; false with flags set for VMfailInvalid, or an exit or fault pending. */
+enum class Reach { current, shadow, none, refused };
+Reach reach(Cpu& cpu, const MicroOp& op, ExitReason reason, Field bitmap) {
+  if (cpu.vmx.on && exists(cpu) && cpu.guest && isShadowed(cpu, fieldOperand(cpu, op), bitmap)) {
+    if (!privileged(cpu)) return Reach::refused;
+    return field(cpu, Field::vmcsLinkPointer) == kNoVmcs ? Reach::none : Reach::shadow;
+  }
+  if (!mayRun(cpu, op, reason)) return Reach::refused;
+  return cpu.vmx.current == kNoVmcs ? Reach::none : Reach::current;
+}
+
+/** In non-root operation the numbers of VMfailValid go to the shadow VMCS. */
+bool failReach(Cpu& cpu, Reach reached, Vmcs& shadow, unsigned error) {
+  if (reached == Reach::current) return fail(cpu, error);
+  shadow.set(Field::vmInstructionError, error);
+  storeRegion(cpu, field(cpu, Field::vmcsLinkPointer), shadow);
+  setFlags(cpu, kArithmetic, kZf);
+  return true;
+}
+
+bool isHigh(uint64_t encoding) { return (encoding & 1) != 0; }
+Field baseOf(uint64_t encoding) { return static_cast<Field>(encoding & ~uint64_t{1}); }
+
+bool vmread(Cpu& cpu, const MicroOp& op) {
+  const Reach reached = reach(cpu, op, ExitReason::vmread, Field::vmreadBitmap);
+  if (reached == Reach::refused) return false;
+  if (reached == Reach::none) return failInvalid(cpu);
+  Vmcs shadow;
+  if (reached == Reach::shadow) loadRegion(cpu, field(cpu, Field::vmcsLinkPointer), shadow);
+  const Vmcs& vmcs = reached == Reach::shadow ? shadow : cpu.vmx.vmcs;
+  const uint64_t encoding = fieldOperand(cpu, op);
+  if (!isField(encoding)) return failReach(cpu, reached, shadow, kUnsupportedField);
+  uint64_t value = vmcs.get(baseOf(encoding));
+  if (isHigh(encoding)) value >>= 32;
+  if (!cpu.code64()) value &= 0xffffffff;
+  if (op.memory) {
+    const uint64_t offset = addressOf(cpu, op);
+    const bool stored = cpu.code64() ? store<uint64_t>(cpu, op.segment, offset, value)
+                                     : store<uint32_t>(cpu, op.segment, offset, static_cast<uint32_t>(value));
+    if (!stored) return false;
+  } else {
+    cpu.gpr[op.rmIndex] = value;
+  }
+  return succeed(cpu);
+}
+
+bool vmwrite(Cpu& cpu, const MicroOp& op) {
+  const Reach reached = reach(cpu, op, ExitReason::vmwrite, Field::vmwriteBitmap);
+  if (reached == Reach::refused) return false;
+  if (reached == Reach::none) return failInvalid(cpu);
+  uint64_t value = cpu.gpr[op.rmIndex];
+  if (op.memory) {
+    const uint64_t offset = addressOf(cpu, op);
+    uint32_t half = 0;
+    if (cpu.code64() ? !load<uint64_t>(cpu, op.segment, offset, value)
+                     : !load<uint32_t>(cpu, op.segment, offset, half)) {
+      return false;
+    }
+    if (!cpu.code64()) value = half;
+  }
+  if (!cpu.code64()) value &= 0xffffffff;
+  const uint64_t encoding = fieldOperand(cpu, op);
+  Vmcs shadow;
+  if (reached == Reach::shadow) loadRegion(cpu, field(cpu, Field::vmcsLinkPointer), shadow);
+  if (!isField(encoding)) return failReach(cpu, reached, shadow, kUnsupportedField);
+  if (isReadOnly(encoding) && !mayWriteAnyField(cpu)) return failReach(cpu, reached, shadow, kReadOnlyField);
+  Vmcs& vmcs = reached == Reach::shadow ? shadow : cpu.vmx.vmcs;
+  const Field name = baseOf(encoding);
+  if (isHigh(encoding)) {
+    value = value << 32 | (vmcs.get(name) & 0xffffffff);
+  } else if (!cpu.code64() && is64Bit(encoding)) {
+    value |= vmcs.get(name) & ~uint64_t{0xffffffff};
+  }
+  vmcs.set(name, value);
+  if (reached == Reach::shadow) storeRegion(cpu, field(cpu, Field::vmcsLinkPointer), shadow);
+  return succeed(cpu);
+}
+
+// INVEPT and INVVPID: a type in a register, a descriptor of 16 bytes in memory
+
+bool loadDescriptor(Cpu& cpu, const MicroOp& op, uint64_t& low, uint64_t& high) {
+  const uint64_t offset = addressOf(cpu, op);
+  return load<uint64_t>(cpu, op.segment, offset, low) &&
+         load<uint64_t>(cpu, op.segment, (offset + 8) & op.addressMask, high);
+}
+
+bool invept(Cpu& cpu, const MicroOp& op) {
+  if (!mayRun(cpu, op, ExitReason::invept)) return false;
+  uint64_t eptp, reserved;
+  const uint64_t type = fieldOperand(cpu, op);
+  if (type != 1 && type != 2) return fail(cpu, kInvalidOperand);
+  if (!loadDescriptor(cpu, op, eptp, reserved)) return false;
+  if (type == 1 && !mayBeEptPointer(cpu, eptp)) return fail(cpu, kInvalidOperand);
+  flushEpt(cpu, static_cast<unsigned>(type), eptp);
+  cpu.leaveBlock = true;
+  return succeed(cpu);
+}
+
+bool invvpid(Cpu& cpu, const MicroOp& op) {
+  if (!mayRun(cpu, op, ExitReason::invvpid)) return false;
+  uint64_t vpid, linear;
+  const uint64_t type = fieldOperand(cpu, op);
+  if (type > 3) return fail(cpu, kInvalidOperand);
+  if (!loadDescriptor(cpu, op, vpid, linear)) return false;
+  const bool named = type != 2;
+  if (vpid >> 16 != 0 || (named && vpid == 0)) return fail(cpu, kInvalidOperand);
+  if (type == 0 && !canonical(cpu, linear)) return fail(cpu, kInvalidOperand);
+  flushVpid(cpu, static_cast<unsigned>(type), static_cast<uint16_t>(vpid), linear);
+  cpu.leaveBlock = true;
+  return succeed(cpu);
+}
+
+/** VMCALL, VMLAUNCH, VMRESUME, VMXOFF: 0F 01 C1 to C4. */
+bool group(Cpu& cpu, const MicroOp& op) {
+  switch (op.rmIndex & 7) {
+    case 1:
+      return mayRun(cpu, op, ExitReason::vmcall) && fail(cpu, kVmcallInRoot);
+    case 2:
+      return mayRun(cpu, op, ExitReason::vmlaunch) && enterGuest(cpu, true);
+    case 3:
+      return mayRun(cpu, op, ExitReason::vmresume) && enterGuest(cpu, false);
+    case 4:
+      return vmxoff(cpu, op);
+    default:
+      return raise(cpu, kUd);
+  }
+}
+
+}  // namespace
+
+bool vmfunc(Cpu& cpu, const MicroOp& op) {
+  constexpr uint64_t kEptpSwitching = 0, kEptpListEntries = 512;
+  if (!cpu.guest || !secondaryBased(cpu, secondary::kEnableVmFunctions)) return raise(cpu, kUd);
+  cpu.vmx.instructionBytes = op.length;
+  const uint64_t function = cpu.gpr[RAX] & 0xffffffff;
+  if (function >= 64) return raise(cpu, kUd);
+  if ((field(cpu, Field::vmFunctionControls) >> function & 1) == 0) return leaveBy(cpu, ExitReason::vmfunc);
+  const uint64_t index = cpu.gpr[RCX] & 0xffffffff;
+  uint64_t eptp = 0;
+  const bool found = function == kEptpSwitching && index < kEptpListEntries &&
+                     cpu.memory->read(field(cpu, Field::eptpListAddress) + 8 * index, &eptp, sizeof(eptp));
+  if (!found || !switchEptPointer(cpu, eptp, static_cast<uint16_t>(index))) return leaveBy(cpu, ExitReason::vmfunc);
+  cpu.leaveBlock = true;
+  return true;
+}
+
+}  // namespace vtkit::emulator::vmx
+
+namespace vtkit::emulator {
+
+const Handlers kVmxon = kPlain<vmx::vmxon>, kVmclear = kPlain<vmx::vmclear>, kVmptrld = kPlain<vmx::vmptrld>,
+               kVmptrst = kPlain<vmx::vmptrst>, kVmread = kPlain<vmx::vmread>, kVmwrite = kPlain<vmx::vmwrite>,
+               kInvept = kPlain<vmx::invept>, kInvvpid = kPlain<vmx::invvpid>, kVmxGroup = kPlainEnding<vmx::group>;
+
+}  // namespace vtkit::emulator

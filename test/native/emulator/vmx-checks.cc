@@ -1,0 +1,248 @@
+// VM entry refuses what breaks one of its checks, with the number or the exit that the manual gives (SDM Vol.
+// 3C, 27.2, 27.3).
+#include "test/native/emulator/vmx-guest.h"
+
+#include <functional>
+#include <random>
+
+using namespace vtkit;
+using namespace vtkit::test;
+namespace vmx = vtkit::emulator::vmx;
+
+namespace {
+
+using Break = std::function<void(VmxGuest&)>;
+struct Row {
+  const char* what;
+  Break breaks;
+};
+
+Break set(Field field, uint64_t value) {
+  return [=](VmxGuest& guest) { guest.field(field, value); };
+}
+Break add(Field field, uint64_t bits) {
+  return [=](VmxGuest& guest) { guest.field(field, guest.field(field) | bits); };
+}
+Break take(Field field, uint64_t bits) {
+  return [=](VmxGuest& guest) { guest.field(field, guest.field(field) & ~bits); };
+}
+Break both(const Break& first, const Break& second) {
+  return [=](VmxGuest& guest) {
+    first(guest);
+    second(guest);
+  };
+}
+Break secondary(uint32_t bits) {
+  return both(add(Field::primaryControls, vmx::primary::kActivateSecondaryControls),
+              add(Field::secondaryControls, bits));
+}
+Break inject(uint64_t information) { return set(Field::entryInterruptionInformation, information | 1u << 31); }
+
+constexpr uint64_t kWide = uint64_t{1} << 51, kCrooked = 0xaaaaaaaaaaaaaaaa;
+
+/** What VMLAUNCH leaves: 0 entered, the error number, or the exit reason with its qualification. */
+uint64_t outcome(VmxGuest& guest) {
+  guest.field(Field::vmInstructionError, 0);
+  guest.field(Field::exitReason, 0);
+  guest.write(VmxGuest::kHandler, "\xf4");
+  guest.processor->setLimit(guest.processor->instructionsRetired() + 1000);
+  guest.enter("\xf4");
+  const uint64_t reason = guest.reason();
+  if (reason >> 31 != 0) return reason | guest.field(Field::exitQualification) << 32;
+  return guest.field(Field::vmInstructionError);
+}
+
+void hold(const std::vector<Row>& rows, uint64_t expected) {
+  for (const Row& row : rows) {
+    VmxGuest guest;
+    guest.control(Field::primaryControls, vmx::primary::kHltExiting);
+    row.breaks(guest);
+    const uint64_t found = outcome(guest);
+    if (found == expected) continue;
+    failures++;
+    std::printf("%s: %llx, expected %llx\n", row.what, static_cast<unsigned long long>(found),
+                static_cast<unsigned long long>(expected));
+  }
+}
+constexpr uint64_t kGuestState = 33 | 1u << 31;
+
+}  // namespace
+
+TEST("a VMCS that breaks nothing is entered") {
+  hold({{"as it is", [](VmxGuest&) {}},
+        {"VPID", both(secondary(vmx::secondary::kEnableVpid), set(Field::virtualProcessorIdentifier, 1))},
+        {"an injected breakpoint", both(inject(6u << 8 | 3), set(Field::entryInstructionLength, 1))},
+        {"an external interrupt", both(inject(0x40), add(Field::guestRflags, 0x200))},
+        {"#GP with its error code", inject(3u << 8 | 1u << 11 | 13)},
+        {"MTF", inject(7u << 8)},
+        {"an unusable LDTR, whatever else it says", add(Field::guestLdtrAccessRights, 0xfff)},
+        {"the host's PAT",
+         both(add(Field::exitControls, vmx::onExit::kLoadPat), set(Field::hostPat, 0x0007040600070406))}},
+       0);
+}
+
+TEST("controls that are not allowed fail with error 7") {
+  hold({{"pin-based: a bit that has to be 1", take(Field::pinBasedControls, 2)},
+        {"pin-based: a reserved bit", add(Field::pinBasedControls, 1u << 8)},
+        {"primary: a reserved bit", add(Field::primaryControls, 1)},
+        {"primary: a bit that has to be 1", take(Field::primaryControls, 2)},
+        {"secondary: a reserved bit", secondary(1u << 31)},
+        {"exit: a bit that has to be 1", take(Field::exitControls, 1)},
+        {"exit: a reserved bit", add(Field::exitControls, 1u << 30)},
+        {"entry: a bit that has to be 1", take(Field::entryControls, 1)},
+        {"entry: into SMM", add(Field::entryControls, 1u << 10)},
+        {"five CR3 targets", set(Field::cr3TargetCount, 5)},
+        {"an I/O bitmap between pages", both(add(Field::primaryControls, 1u << 25), set(Field::ioBitmapA, 0x24001))},
+        {"an I/O bitmap beyond physical memory",
+         both(add(Field::primaryControls, 1u << 25), set(Field::ioBitmapB, kWide))},
+        {"an MSR bitmap between pages", both(add(Field::primaryControls, 1u << 28), set(Field::msrBitmap, 0x800))},
+        {"virtual NMIs without NMI exiting", add(Field::pinBasedControls, 1u << 5)},
+        {"an NMI window without virtual NMIs", add(Field::primaryControls, 1u << 22)},
+        {"VPID 0", secondary(vmx::secondary::kEnableVpid)},
+        {"a TSC multiplier of 0", secondary(vmx::secondary::kUseTscScaling)},
+        {"a VMREAD bitmap between pages", both(secondary(vmx::secondary::kVmcsShadowing), set(Field::vmreadBitmap, 8))},
+        {"a VMWRITE bitmap between pages",
+         both(secondary(vmx::secondary::kVmcsShadowing), set(Field::vmwriteBitmap, 8))},
+        {"a timer that is saved but not active", add(Field::exitControls, vmx::onExit::kSavePreemptionTimer)},
+        {"a list that is not aligned", both(set(Field::exitMsrStoreCount, 1), set(Field::exitMsrStoreAddress, 8))},
+        {"a list that ends beyond physical memory",
+         both(set(Field::exitMsrLoadCount, 2), set(Field::exitMsrLoadAddress, (uint64_t{1} << 46) - 16))},
+        {"an entry list that is not aligned",
+         both(set(Field::entryMsrLoadCount, 1), set(Field::entryMsrLoadAddress, 1))},
+        {"an event of type 1", inject(1u << 8 | 0x40)},
+        {"an NMI with another vector", inject(2u << 8 | 3)},
+        {"an exception above 31", inject(3u << 8 | 32)},
+        {"another event than MTF", inject(7u << 8 | 1)},
+        {"an error code that #UD does not have", inject(3u << 8 | 1u << 11 | 6)},
+        {"#PF without its error code", inject(3u << 8 | 14)},
+        {"an error code of an interrupt", inject(1u << 11 | 0x40)},
+        {"reserved bits of the event", inject(1u << 12 | 3u << 8 | 6)},
+        {"an error code of more than 16 bits",
+         both(inject(3u << 8 | 1u << 11 | 13), set(Field::entryExceptionErrorCode, 0x10000))},
+        {"an instruction of 16 bytes", both(inject(4u << 8 | 0x80), set(Field::entryInstructionLength, 16))}},
+       7);
+}
+
+TEST("a host that could not be returned to fails with error 8") {
+  hold({{"CR0.PE", take(Field::hostCr0, 1)},
+        {"CR0.NE", take(Field::hostCr0, 0x20)},
+        {"CR0 above 32 bits", add(Field::hostCr0, uint64_t{1} << 32)},
+        {"CR4.VMXE", take(Field::hostCr4, 1u << 13)},
+        {"a bit that CR4 does not have", add(Field::hostCr4, 1u << 31)},
+        {"CR3 beyond physical memory", add(Field::hostCr3, kWide)},
+        {"SYSENTER_ESP", set(Field::hostSysenterEsp, kCrooked)},
+        {"SYSENTER_EIP", set(Field::hostSysenterEip, kCrooked)},
+        {"PAT", both(add(Field::exitControls, vmx::onExit::kLoadPat), set(Field::hostPat, 2))},
+        {"EFER: a reserved bit", both(add(Field::exitControls, vmx::onExit::kLoadEfer), set(Field::hostEfer, 0x502))},
+        {"EFER without LMA", both(add(Field::exitControls, vmx::onExit::kLoadEfer), set(Field::hostEfer, 0x100))},
+        {"ES.RPL", add(Field::hostEsSelector, 1)},
+        {"SS.TI", add(Field::hostSsSelector, 4)},
+        {"TR.RPL", add(Field::hostTrSelector, 3)},
+        {"CS of 0", set(Field::hostCsSelector, 0)},
+        {"TR of 0", set(Field::hostTrSelector, 0)},
+        {"FS base", set(Field::hostFsBase, kCrooked)},
+        {"GS base", set(Field::hostGsBase, kCrooked)},
+        {"GDTR base", set(Field::hostGdtrBase, kCrooked)},
+        {"IDTR base", set(Field::hostIdtrBase, kCrooked)},
+        {"TR base", set(Field::hostTrBase, kCrooked)},
+        {"a 32-bit host of a 64-bit processor", both(take(Field::exitControls, vmx::onExit::kHostAddressSpaceSize),
+                                                     take(Field::entryControls, vmx::onEntry::kIa32eModeGuest))},
+        {"a 64-bit host without PAE", take(Field::hostCr4, 0x20)},
+        {"RIP", set(Field::hostRip, kCrooked)}},
+       8);
+}
+
+TEST("guest state that no processor could be in ends as a failed entry, reason 33") {
+  const auto rights = [](unsigned seg) {
+    return static_cast<Field>(static_cast<uint32_t>(Field::guestEsAccessRights) + 2 * seg);
+  };
+  hold({{"CR0.PE without unrestricted guest", take(Field::guestCr0, 1)},
+        {"CR0.PG without unrestricted guest", take(Field::guestCr0, 0x80000000)},
+        {"CR4.VMXE", take(Field::guestCr4, 1u << 13)},
+        {"a bit that CR4 does not have", add(Field::guestCr4, 1u << 31)},
+        {"IA-32e mode without PAE", take(Field::guestCr4, 0x20)},
+        {"PCIDE outside IA-32e mode",
+         both(take(Field::entryControls, vmx::onEntry::kIa32eModeGuest), add(Field::guestCr4, 1u << 17))},
+        {"CR3 beyond physical memory", add(Field::guestCr3, kWide)},
+        {"DR7 above 32 bits", add(Field::guestDr7, uint64_t{1} << 32)},
+        {"DEBUGCTL", set(Field::guestDebugctl, 1u << 5)},
+        {"SYSENTER_ESP", set(Field::guestSysenterEsp, kCrooked)},
+        {"SYSENTER_EIP", set(Field::guestSysenterEip, kCrooked)},
+        {"PAT", both(add(Field::entryControls, vmx::onEntry::kLoadPat), set(Field::guestPat, 3))},
+        {"EFER.LMA against the control",
+         both(add(Field::entryControls, vmx::onEntry::kLoadEfer), set(Field::guestEfer, 0))},
+        {"TR.TI", add(Field::guestTrSelector, 4)},
+        {"SS.RPL against CS.RPL", add(Field::guestSsSelector, 1)},
+        {"TR base", set(Field::guestTrBase, kCrooked)},
+        {"FS base", set(Field::guestFsBase, kCrooked)},
+        {"GS base", set(Field::guestGsBase, kCrooked)},
+        {"CS base above 32 bits", set(Field::guestCsBase, uint64_t{1} << 32)},
+        {"DS base above 32 bits", set(Field::guestDsBase, uint64_t{1} << 32)},
+        {"CS of a data segment", set(rights(1), 0xa093)},
+        {"CS that is not accessed", set(rights(1), 0xa09a)},
+        {"CS of the system", set(rights(1), 0xa08b)},
+        {"CS that is absent", set(rights(1), 0xa01b)},
+        {"CS of both sizes", set(rights(1), 0xe09b)},
+        {"CS.DPL against SS.DPL", set(rights(1), 0xa0fb)},
+        {"reserved bits of CS", add(rights(1), 1u << 17)},
+        {"granularity of CS", set(Field::guestCsLimit, 0xffff0fff - 0xfff)},
+        {"SS that cannot be written", set(rights(2), 0xc091)},
+        {"SS.DPL against its RPL", set(rights(2), 0xc0f3)},
+        {"DS that is not accessed", set(rights(3), 0xc092)},
+        {"ES that is absent", set(rights(0), 0xc013)},
+        {"FS of code that cannot be read", set(rights(4), 0xc099)},
+        {"TR that is not busy", set(rights(7), 0x89)},
+        {"TR that is unusable", add(rights(7), 1u << 16)},
+        {"TR that is absent", set(rights(7), 0x0b)},
+        {"LDTR of another type", set(rights(6), 0x83)},
+        {"GDTR limit", set(Field::guestGdtrLimit, 0x10000)},
+        {"IDTR limit", set(Field::guestIdtrLimit, 0x10000)},
+        {"GDTR base", set(Field::guestGdtrBase, kCrooked)},
+        {"RFLAGS bit 1", take(Field::guestRflags, 2)},
+        {"RFLAGS bit 3", add(Field::guestRflags, 8)},
+        {"RFLAGS above 21", add(Field::guestRflags, 1u << 22)},
+        {"VM in IA-32e mode", add(Field::guestRflags, 1u << 17)},
+        {"an interrupt while IF is 0", inject(0x40)},
+        {"an unknown activity", set(Field::guestActivityState, 4)},
+        {"an exception into HLT", both(inject(3u << 8 | 6), set(Field::guestActivityState, 1))},
+        {"an interrupt into shutdown",
+         both(both(inject(0x40), add(Field::guestRflags, 0x200)), set(Field::guestActivityState, 2))},
+        {"an NMI into wait-for-SIPI", both(inject(2u << 8 | 2), set(Field::guestActivityState, 3))},
+        {"blocking by STI in HLT", both(both(set(Field::guestInterruptibilityState, 1), add(Field::guestRflags, 0x200)),
+                                        set(Field::guestActivityState, 1))},
+        {"blocking by STI and MOV SS", both(set(Field::guestInterruptibilityState, 3), add(Field::guestRflags, 0x200))},
+        {"blocking by STI while IF is 0", set(Field::guestInterruptibilityState, 1)},
+        {"blocking by SMI", set(Field::guestInterruptibilityState, 4)},
+        {"reserved interruptibility", set(Field::guestInterruptibilityState, 1u << 5)},
+        {"reserved pending exceptions", set(Field::guestPendingDebugExceptions, 1u << 4)},
+        {"blocking by MOV SS and TF without a single step",
+         both(set(Field::guestInterruptibilityState, 2), add(Field::guestRflags, 0x100))},
+        {"a single step without TF",
+         both(set(Field::guestInterruptibilityState, 2), set(Field::guestPendingDebugExceptions, 1u << 14))}},
+       kGuestState);
+}
+
+TEST("an NMI into blocking by MOV SS, and a bad link pointer, have qualifications of their own") {
+  hold({{"NMI", both(inject(2u << 8 | 2), set(Field::guestInterruptibilityState, 2))}},
+       kGuestState | uint64_t{3} << 32);
+  hold({{"between pages", set(Field::vmcsLinkPointer, 8)},
+        {"beyond physical memory", set(Field::vmcsLinkPointer, kWide)},
+        {"no VMCS", set(Field::vmcsLinkPointer, 0x30000)},
+        {"the current VMCS", set(Field::vmcsLinkPointer, VmxGuest::kVmcs)}},
+       kGuestState | uint64_t{4} << 32);
+}
+
+TEST("random fields crash nothing") {
+  std::mt19937_64 random(1);
+  for (unsigned round = 0; round < 3000; round++) {
+    VmxGuest guest;
+    for (unsigned i = 0; i < 1 + round % 6; i++) {
+      const Field field = emulator::vmx::kFields[random() % emulator::vmx::kFieldCount];
+      const uint64_t value =
+          random() % 3 == 0 ? guest.field(field) ^ uint64_t { 1 } << random() % 64 : random() >> random() % 64;
+      guest.field(field, value);
+    }
+    guest.processor->setLimit(guest.processor->instructionsRetired() + 2000);
+    guest.enter("\x0f\xa2\xf4");
+  }
+}
