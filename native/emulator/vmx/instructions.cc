@@ -296,6 +296,7 @@ bool invvpid(Cpu& cpu, const MicroOp& op) {
 bool group(Cpu& cpu, const MicroOp& op) {
   switch (op.rmIndex & 7) {
     case 1:
+      if (!cpu.vmx.on) return hypercall(cpu);  // of the machine that this processor stands in
       return mayRun(cpu, op, ExitReason::vmcall) && fail(cpu, kVmcallInRoot);
     case 2:
       return mayRun(cpu, op, ExitReason::vmlaunch) && enterGuest(cpu, true);

@@ -43,7 +43,7 @@ bool isAbsent(const ZydisDecodedInstruction& instruction) {
   static const char* const kAbsent[] = {"AMD3DNOW", "AMX_",     "AVX512",     "AVX_GFNI", "AVX_VNNI",  "CET",
                                         "ENQCMD",   "FMA4",     "GFNI",       "HRESET",   "KEYLOCKER", "KNC",
                                         "MOVDIR",   "PADLOCK_", "PT",         "RTM",      "SMX",       "SSE4A",
-                                        "UINTR",    "VAES",     "VPCLMULQDQ", "VTX",      "WAITPKG",   "XOP"};
+                                        "UINTR",    "VAES",     "VPCLMULQDQ", "WAITPKG",  "XOP"};
   const std::string set = ZydisISASetGetString(instruction.meta.isa_set);
   for (const char* absent : kAbsent) {
     if (set.compare(0, std::strlen(absent), absent) == 0) return true;
@@ -61,7 +61,8 @@ bool isAbsent(const ZydisDecodedInstruction& instruction) {
 
 /** Rows that stand for several instructions: what is one of them, or none at all, shows when it is executed. */
 bool isGroup(const std::string& mnemonic) {
-  return mnemonic == "group 6" || mnemonic == "group 7" || mnemonic == "x87" || mnemonic == "mov";
+  return mnemonic == "vmx group" || mnemonic == "group 6" || mnemonic == "group 7" || mnemonic == "x87" ||
+         mnemonic == "mov";
 }
 
 /** Whether our name, which leaves condition and operand size open, stands for theirs. */
