@@ -43,7 +43,11 @@ class LabWorker implements PoolWorker {
   start(): Promise<void> {
     // Messages have descriptors of their own: whatever a test prints is no message.
     const command = ['sh', '-c', 'exec node "$0" 3<&0 4>&1 </dev/null >&2', worker];
-    const machine = spawn(lab, ['qemu', '--', 'env', 'NODE_ENV=test', 'VITEST=true', ...command], { stdio: 'pipe' });
+    const counts = ['VTKIT_BIND_CYCLES', 'VTKIT_VF_CYCLES'].flatMap((name) =>
+      process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`],
+    );
+    const environment = ['env', 'NODE_ENV=test', 'VITEST=true', ...counts];
+    const machine = spawn(lab, ['qemu', '--', ...environment, ...command], { stdio: 'pipe' });
     this.#machine = machine;
     machine.stderr.pipe(this.#errors, { end: false });
     machine.stdin.on('error', (error) => this.#emit('error', error));
