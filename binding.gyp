@@ -73,12 +73,14 @@
         "native/emulator/vmx/control-checks.cc",
         "native/emulator/vmx/controls.cc",
         "native/emulator/vmx/entry.cc",
+        "native/emulator/vmx/ept.cc",
         "native/emulator/vmx/events.cc",
         "native/emulator/vmx/exit.cc",
         "native/emulator/vmx/guest-checks.cc",
         "native/emulator/vmx/host-checks.cc",
         "native/emulator/vmx/instructions.cc",
         "native/emulator/vmx/region.cc",
+        "native/emulator/vmx/tpr-shadow.cc",
         "native/emulator/vmx/vmcs.cc",
         "native/memory/guest-memory.cc"
       ]

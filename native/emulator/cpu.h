@@ -175,6 +175,7 @@ struct Cpu {
   VectorRegister vectors[16];
   uint64_t randomState;  // of RDRAND and RDSEED
   bool guest;            // in VMX non-root operation
+  bool ept;              // under extended page tables
   vmx::Vmx vmx;
 
   static constexpr unsigned kTlbEntries = 1024, kJumps = 1024;

@@ -6,6 +6,7 @@
 #include "emulator/msrs.h"
 #include "emulator/system.h"
 #include "emulator/vmx/controls.h"
+#include "emulator/vmx/tpr-shadow.h"
 
 namespace vtkit::emulator {
 
@@ -37,7 +38,7 @@ bool movFromCr(Cpu& cpu, const MicroOp& op) {
       value = cpu.guest ? vmx::guestCr4(cpu) : cpu.cr4;
       break;
     case 8:
-      value = cpu.apic->cr8();
+      value = vmx::shadowsTpr(cpu) ? vmx::readShadow(cpu) : cpu.apic->cr8();
       break;
     default:
       return raise(cpu, kUd);
@@ -64,6 +65,10 @@ bool movToCr(Cpu& cpu, const MicroOp& op) {
       return setCr4(cpu, cpu.guest ? vmx::keepMasked(cpu, value, cpu.cr4, vmx::Field::cr4GuestHostMask) : value);
     default:
       if (value > 15) return gp(cpu);
+      if (vmx::shadowsTpr(cpu)) {
+        vmx::writeShadow(cpu, value);
+        return true;
+      }
       cpu.apic->setCr8(static_cast<uint8_t>(value));
       return true;
   }

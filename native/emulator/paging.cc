@@ -3,6 +3,7 @@
 
 #include "emulator/cpu-model.h"
 #include "emulator/mmu.h"
+#include "emulator/vmx/ept.h"
 
 namespace vtkit::emulator {
 
@@ -64,6 +65,7 @@ struct Paging {
 };
 
 struct Walk {
+  uint64_t guestAddress[5];
   uint64_t entryAddress[5];
   uint64_t entry[5];
   unsigned entries = 0;
@@ -79,9 +81,19 @@ uint64_t readEntry(Cpu& cpu, uint64_t address, bool wide) {
 }
 
 void setEntryBits(Cpu& cpu, uint64_t address, bool wide, uint64_t entry, uint64_t bits) {
-  if ((entry & bits) == bits) return;
   const uint64_t value = entry | bits;
   writePhysical(cpu, address, &value, wide ? 8 : 4);
+}
+
+/** Where an entry of the paging structures lies. False with an exit pending: EPT does not let the guest have it. */
+bool reachEntry(Cpu& cpu, uint64_t address, uint64_t linear, Access access, uint64_t& physical) {
+  physical = address;
+  return !cpu.ept || vmx::translateGuestPhysical(cpu, address, {access, linear, true}, physical);
+}
+
+/** The last step of a translation. */
+bool reachMemory(Cpu& cpu, uint64_t linear, Access access, uint64_t& physical) {
+  return !cpu.ept || vmx::translateGuestPhysical(cpu, physical, {access, linear, false}, physical);
 }
 
 /** What all entries of a translation allow together. */
@@ -115,7 +127,7 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
   if ((cpu.cr0 & kCr0Pg) == 0) {
     cpu.lastGuarded = false;
     physical = linear;
-    return true;
+    return reachMemory(cpu, linear, access, physical);
   }
   const Paging paging(cpu);
   Walk walk;
@@ -128,7 +140,9 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
     const bool pointer = paging.isPointer(level);
     const uint64_t index = linear >> shift & (pointer ? 3 : (uint64_t{1} << paging.indexBits) - 1);
     const uint64_t address = table + index * (paging.wide ? 8 : 4);
-    entry = readEntry(cpu, address, paging.wide);
+    uint64_t place;
+    if (!reachEntry(cpu, address, linear, Access::read, place)) return false;
+    entry = readEntry(cpu, place, paging.wide);
     if ((entry & kPresent) == 0) return pageFault(cpu, linear, access, user, 0);
     const bool large = level > 1 && paging.mayBeLarge(cpu, level) && (entry & kLarge) != 0;
     if (!paging.isValid(entry, level, large)) {
@@ -138,7 +152,8 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
       rights.writable = rights.writable && (entry & kWritable) != 0;
       rights.user = rights.user && (entry & kUser) != 0;
       rights.noExecute = rights.noExecute || (paging.wide && paging.noExecute && (entry & kNoExecute) != 0);
-      walk.entryAddress[walk.entries] = address;
+      walk.guestAddress[walk.entries] = address;
+      walk.entryAddress[walk.entries] = place;
       walk.entry[walk.entries++] = entry;
     }
     if (large) {
@@ -157,14 +172,16 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
 
   for (unsigned i = 0; i < walk.entries; i++) {
     const bool leaf = i + 1 == walk.entries;
-    setEntryBits(cpu, walk.entryAddress[i], paging.wide, walk.entry[i],
-                 kAccessed | (leaf && access == Access::write ? kDirty : 0));
+    const uint64_t bits = kAccessed | (leaf && access == Access::write ? kDirty : 0);
+    if ((walk.entry[i] & bits) == bits) continue;
+    if (!reachEntry(cpu, walk.guestAddress[i], linear, Access::write, walk.entryAddress[i])) return false;
+    setEntryBits(cpu, walk.entryAddress[i], paging.wide, walk.entry[i], bits);
   }
   uint64_t base = paging.wide ? entry & kAddressMask : entry & 0xfffff000;
   if (!paging.wide && offsetMask > kPageMask) base = (entry & 0xffc00000) | (entry & 0x1fe000) << 19;  // PSE-36
   physical = (base & ~offsetMask) | (linear & offsetMask);
   cpu.lastGuarded = !user && rights.user && access != Access::execute && (cpu.cr4 & kCr4Smap) != 0;
-  return true;
+  return reachMemory(cpu, linear, access, physical);
 }
 
 }  // namespace vtkit::emulator

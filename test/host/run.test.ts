@@ -38,8 +38,8 @@ describe.each(['kvm', 'emulated'] as const)('vtkit run --backend %s', (backend) 
     const { stdout, stderr, status } = run(context, [join(root, 'test/examples/hello.elf')]);
     expect(stdout).toMatch(
       backend === 'kvm'
-        ? /^Hello from a KVM guest: 64-bit long mode, 64 MiB/
-        : /^Hello from an emulated guest: 64-bit long mode, 64 MiB/,
+        ? /^Hello from a KVM guest: 64-bit long mode, 128 MiB/
+        : /^Hello from an emulated guest: 64-bit long mode, 128 MiB/,
     );
     expect(stderr).toContain(`vtkit: ${backend} (asked for`);
     expect(status).toBe(0);

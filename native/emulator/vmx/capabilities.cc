@@ -36,6 +36,7 @@ constexpr Control kControls[] = {
     {ControlWord::primary, primary::kCr3StoreExiting},
     {ControlWord::primary, primary::kCr8LoadExiting},
     {ControlWord::primary, primary::kCr8StoreExiting},
+    {ControlWord::primary, primary::kUseTprShadow},
     {ControlWord::primary, primary::kNmiWindowExiting},
     {ControlWord::primary, primary::kMovDrExiting},
     {ControlWord::primary, primary::kUnconditionalIoExiting},
@@ -45,7 +46,9 @@ constexpr Control kControls[] = {
     {ControlWord::primary, primary::kMonitorExiting},
     {ControlWord::primary, primary::kPauseExiting},
     {ControlWord::primary, primary::kActivateSecondaryControls},
+    {ControlWord::secondary, secondary::kEnableEpt},
     {ControlWord::secondary, secondary::kDescriptorTableExiting},
+    {ControlWord::secondary, secondary::kUnrestrictedGuest},
     {ControlWord::secondary, secondary::kEnableRdtscp, &kRdtscp},
     {ControlWord::secondary, secondary::kEnableVpid},
     {ControlWord::secondary, secondary::kWbinvdExiting},
@@ -113,8 +116,11 @@ uint64_t allowedFunctions(const Cpu&) { return 0; }
 uint64_t cr4Fixed1(const Cpu& cpu) { return cr4Bits(cpu) | kCr4Fixed0; }
 
 uint64_t eptVpidCapabilities(const Cpu&) {
-  // INVVPID, of all four types.
-  return uint64_t{1} << 32 | uint64_t{15} << 40;
+  constexpr uint64_t kExecuteOnly = 1u << 0, kFourLevels = 1u << 6, kUncacheable = 1u << 8, kWriteBack = 1u << 14,
+                     k2MiB = 1u << 16, k1GiB = 1u << 17, kInvept = 1u << 20, kAccessedAndDirty = 1u << 21,
+                     kInveptTypes = 3u << 25, kInvvpid = uint64_t{1} << 32, kInvvpidTypes = uint64_t{15} << 40;
+  return kExecuteOnly | kFourLevels | kUncacheable | kWriteBack | k2MiB | k1GiB | kInvept | kAccessedAndDirty |
+         kInveptTypes | kInvvpid | kInvvpidTypes;
 }
 
 bool isEptPointer(const Cpu& cpu, uint64_t pointer) {

@@ -161,6 +161,7 @@ bool enterGuest(Cpu& cpu, bool launch) {
   loadGuestRegisters(cpu);
   loadGuestSegments(cpu);
   cpu.guest = true;
+  cpu.ept = secondaryBased(cpu, secondary::kEnableEpt);
   updateMode(cpu);
   updateUsable(cpu);
   updateBreakpoints(cpu);

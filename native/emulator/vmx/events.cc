@@ -95,6 +95,7 @@ bool Emulator::takeGuestEvent() {
     return true;
   };
   if (vmx.activity == Activity::waitForSipi) return false;
+  if (vmx.belowThreshold) return exits(ExitReason::tprBelowThreshold);
   if (vmx.monitorTrapDue) return exits(ExitReason::monitorTrapFlag);
   if (vmx.pendingDebug != 0 && vmx.activity != Activity::shutdown && !(cpu.shadow && vmx.blockedByMovSs)) {
     const uint64_t conditions = vmx.pendingDebug;

@@ -179,7 +179,7 @@ void loadHost(Cpu& cpu) {
   Vmx& vmx = cpu.vmx;
   const bool wide = exitBased(cpu, onExit::kHostAddressSpaceSize);
   constexpr uint64_t kCr0Kept = kCr0Et | kCr0Nw | kCr0Cd;
-  cpu.guest = false;
+  cpu.guest = cpu.ept = false;
   cpu.cr0 = (field(cpu, Field::hostCr0) & ~kCr0Kept & 0xffffffff) | (cpu.cr0 & kCr0Kept);
   cpu.cr3 = field(cpu, Field::hostCr3);
   cpu.cr4 = field(cpu, Field::hostCr4);
@@ -203,7 +203,7 @@ void loadHost(Cpu& cpu) {
   vmx.activity = Activity::active;
   vmx.vectoring = {};
   vmx.pendingDebug = 0;
-  vmx.monitorTrap = vmx.monitorTrapDue = false;
+  vmx.monitorTrap = vmx.monitorTrapDue = vmx.belowThreshold = false;
   vmx.preemptionTick = kNever;
   updateMode(cpu);
   updateUsable(cpu);

@@ -33,7 +33,6 @@ bool mayEnterOperation(Cpu& cpu) {
 }
 bool mayShadow(const Cpu&) { return true; }
 bool mayWriteAnyField(const Cpu&) { return true; }
-bool mayBeEptPointer(const Cpu&, uint64_t) { return true; }
 void flushEpt(Cpu& cpu, unsigned, uint64_t) { flushTlb(cpu); }
 void flushVpid(Cpu& cpu, unsigned, uint16_t, uint64_t) { flushTlb(cpu); }
 bool switchEptPointer(Cpu&, uint64_t, uint16_t) { return false; }
@@ -272,7 +271,7 @@ bool invept(Cpu& cpu, const MicroOp& op) {
   const uint64_t type = fieldOperand(cpu, op);
   if (type != 1 && type != 2) return fail(cpu, kInvalidOperand);
   if (!loadDescriptor(cpu, op, eptp, reserved)) return false;
-  if (type == 1 && !mayBeEptPointer(cpu, eptp)) return fail(cpu, kInvalidOperand);
+  if (type == 1 && !isEptPointer(cpu, eptp)) return fail(cpu, kInvalidOperand);
   flushEpt(cpu, static_cast<unsigned>(type), eptp);
   cpu.leaveBlock = true;
   return succeed(cpu);

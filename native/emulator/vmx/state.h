@@ -37,6 +37,7 @@ struct Vmx {
   bool unblockedNmi = false;  // by the IRET that is executed
   bool monitorTrap = false;   // an exit is due behind every instruction
   bool monitorTrapDue = false;
+  bool belowThreshold = false;                                 // the guest's task priority: an exit is due
   uint64_t pendingDebug = 0;                                   // conditions, as in DR6
   uint64_t debugConditions = 0, dr6Before = 0, cr2Before = 0;  // of the exception that is raised
   uint64_t preemptionTick = kNever;                            // when the preemption timer reaches 0

@@ -276,3 +276,23 @@ TEST("INVVPID with a linear address that is not canonical is error 28") {
   guest.run(BYTES("\x66\x0f\x38\x81\x04\x25") + bytesOf(0x26000));  // invvpid rax, [26000h]
   CHECK_EQUAL(guest.field(Field::vmInstructionError), 28u);
 }
+
+TEST("with the TPR shadow the guest moves its task priority without exits, until it falls below the threshold") {
+  VmxGuest guest;
+  constexpr uint64_t kPage = 0x30000;
+  guest.control(Field::primaryControls, emulator::vmx::primary::kUseTprShadow | emulator::vmx::primary::kHltExiting);
+  guest.field(Field::virtualApicAddress, kPage);
+  guest.put<uint32_t>(kPage + 0x80, 0x50);
+  guest.field(Field::tprThreshold, 3);
+  // mov rax, cr8; mov rbx, rax; mov eax, 9; mov cr8, rax; mov eax, 2; mov cr8, rax; hlt
+  guest.enter(BYTES(
+      "\x44\x0f\x20\xc0\x48\x89\xc3\xb8\x09\x00\x00\x00\x44\x0f\x22\xc0\xb8\x02\x00\x00\x00\x44\x0f\x22\xc0\xf4"));
+  CHECK_EQUAL(guest.basicReason(), static_cast<uint64_t>(ExitReason::tprBelowThreshold));
+  CHECK_EQUAL(guest.regs.rbx, 5u);
+  CHECK_EQUAL(guest.get<uint32_t>(kPage + 0x80), 0x20u);
+  CHECK_EQUAL(guest.field(Field::guestRip), VmxGuest::kGuestCode + 25);
+  CHECK_EQUAL(guest.processor->cpu().apic->cr8(), 0u);
+  guest.field(Field::tprThreshold, 0);  // an entry with a threshold above the priority is refused
+  guest.again();
+  CHECK_EQUAL(guest.basicReason(), static_cast<uint64_t>(ExitReason::hlt));
+}
