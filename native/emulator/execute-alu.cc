@@ -209,9 +209,9 @@ struct Cmpxchg8b {
     if constexpr (!Mem || sizeof(T) == 1) return raise(cpu, kUd);
     using Half = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
     const uint64_t offset = addressOf(cpu, op);
-    if (sizeof(Half) == 8 && (offset & 15) != 0) return gp(cpu);
     uint64_t linear;
     if (!linearOf(cpu, op.segment, offset, 2 * sizeof(Half), true, linear)) return false;
+    if (sizeof(Half) == 8 && (linear & 15) != 0) return gp(cpu);
     if (!probeWrite(cpu, op.segment, offset, 2 * sizeof(Half))) return false;
     Half low, high;
     const auto mask = cpu.code64() ? ~uint64_t{0} : uint64_t{0xffffffff};

@@ -161,8 +161,11 @@ inline void eachLane(Chunk<N>& result, const Chunk<N>& a, const Chunk<N>& b, uin
   }
 }
 
-/** reg = op(first source, rm), lane by lane; an operation on rm alone does not look at the first source. */
-template <class Op>
+/**
+ * reg = op(first source, rm), lane by lane; an operation on rm alone does not look at the first source. Of MMX, some
+ * read half of their operand's size from memory.
+ */
+template <class Op, unsigned MmxBytes = 8>
 struct Packed {
   template <Encoding E, bool Mem>
   struct Form {
@@ -170,7 +173,7 @@ struct Packed {
       constexpr unsigned N = bytesOf(E);
       if (!usable<E>(cpu)) return false;
       Chunk<N> a, b, result;
-      if (!readVectorRm<E, Mem, N, E == kSse128>(cpu, op, b)) return false;
+      if (!readVectorRm < E, Mem, E == kMmx64 ? MmxBytes : N, E == kSse128 > (cpu, op, b)) return false;
       if constexpr (E == kMmx64 && Mem) enterMmx(cpu);
       readVector<E>(cpu, firstSource<E>(op), a);
       eachLane<Op, E>(result, a, b, static_cast<uint8_t>(op.immediate));
