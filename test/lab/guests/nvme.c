@@ -139,10 +139,13 @@ void guest_main(void) {
   for (const char* at = (const char*)answer + 24; *at && at < (const char*)answer + 34; at++) put_char(*at);
   print("\n");
 
+  // The commands that were polled sent messages too: what is left of them is taken first. Their interrupt may still
+  // come after the next command was given, so that its completion has to be waited for as well.
+  __asm__ volatile("sti; nop; cli" ::: "memory");
   const unsigned before = interrupts;
   __asm__ volatile("sti");
   submit_identify((uintptr_t)answer);
-  while (interrupts == before) __asm__ volatile("pause");
+  while (interrupts == before || !completed()) __asm__ volatile("pause");
   __asm__ volatile("cli");
   take();
   print("interrupts came\n");
