@@ -80,7 +80,7 @@
         "native/emulator/vmx/host-checks.cc",
         "native/emulator/vmx/instructions.cc",
         "native/emulator/vmx/region.cc",
-        "native/emulator/vmx/tpr-shadow.cc",
+        "native/emulator/vmx/virtual-apic.cc",
         "native/emulator/vmx/vmcs.cc",
         "native/memory/guest-memory.cc"
       ]

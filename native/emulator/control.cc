@@ -1,8 +1,12 @@
 // Control registers (SDM Vol. 3A, 2.5).
+#include <algorithm>
+#include <iterator>
+
 #include "emulator/blocks.h"
 #include "emulator/breakpoints.h"
 #include "emulator/cpu-model.h"
 #include "emulator/system.h"
+#include "emulator/vmx/ept.h"
 #include "emulator/vmx/instructions.h"
 
 namespace vtkit::emulator {
@@ -26,21 +30,49 @@ constexpr Control kCr4Bits[] = {
     {kCr4Pke, kPku},           {kCr4La57, kLa57},
 };
 
-/** PAE paging outside IA-32e mode checks its four pointers when CR3 is loaded (SDM Vol. 3A, 4.4.1). */
-bool checkPointers(Cpu& cpu, uint64_t cr3) {
-  for (unsigned i = 0; i < 4; i++) {
-    uint64_t entry = 0;
-    if (!cpu.memory->read((cr3 & 0xffffffe0) + 8 * i, &entry, 8)) return true;
-    if ((entry & 1) != 0 && (entry & (~physicalMask(cpu) | 0x1e6)) != 0) return gp(cpu);
-  }
-  return true;
-}
-
 bool paePaging(uint64_t cr0, uint64_t cr4, uint64_t efer) {
   return (cr0 & kCr0Pg) != 0 && (cr4 & kCr4Pae) != 0 && (efer & kEferLme) == 0;
 }
 
+/** The four pointers, as MOV to a control register loads them (SDM Vol. 3A, 4.4.1): all of them, or none. */
+bool loadPointers(Cpu& cpu, uint64_t cr3) {
+  uint64_t loaded[4];
+  for (unsigned i = 0; i < 4; i++) {
+    uint64_t physical = (cr3 & 0xffffffe0) + 8 * i;
+    constexpr auto kPointer = vmx::GuestAccess::Of::pointer;
+    if (cpu.ept && !vmx::translateGuestPhysical(cpu, physical, {Access::read, 0, kPointer, false}, physical)) {
+      return false;
+    }
+    loaded[i] = pointerAt(cpu, physical);
+    if (!isPointer(cpu, loaded[i])) return gp(cpu);
+  }
+  std::copy(std::begin(loaded), std::end(loaded), cpu.pointers);
+  return true;
+}
+
 }  // namespace
+
+uint64_t pointerAt(const Cpu& cpu, uint64_t physical) {
+  uint64_t entry = 0;
+  cpu.memory->read(physical, &entry, sizeof(entry));
+  return entry;
+}
+
+bool isPointer(const Cpu& cpu, uint64_t entry) {
+  constexpr uint64_t kPresent = 1, kReserved = 0x1e6;
+  return (entry & kPresent) == 0 || (entry & (~physicalMask(cpu) | kReserved)) == 0;
+}
+
+bool usesPointers(const Cpu& cpu) { return paePaging(cpu.cr0, cpu.cr4, cpu.efer); }
+
+bool readPointers(Cpu& cpu) {
+  bool valid = true;
+  for (unsigned i = 0; i < 4; i++) {
+    cpu.pointers[i] = pointerAt(cpu, (cpu.cr3 & 0xffffffe0) + 8 * i);
+    valid = valid && isPointer(cpu, cpu.pointers[i]);
+  }
+  return valid;
+}
 
 bool setCr0(Cpu& cpu, uint64_t value) {
   if (!vmx::holdsFixedBits(cpu, value, cpu.cr4)) return gp(cpu);
@@ -55,7 +87,7 @@ bool setCr0(Cpu& cpu, uint64_t value) {
     if (cpu.code64() || (cpu.cr4 & kCr4Pcide) != 0) return gp(cpu);
     cpu.efer &= ~kEferLma;
   }
-  if (paePaging(value, cpu.cr4, cpu.efer) && !paePaging(cpu.cr0, cpu.cr4, cpu.efer) && !checkPointers(cpu, cpu.cr3)) {
+  if (paePaging(value, cpu.cr4, cpu.efer) && !usesPointers(cpu) && !loadPointers(cpu, cpu.cr3)) {
     return false;
   }
   if (value == cpu.cr0) return true;
@@ -70,7 +102,7 @@ bool setCr3(Cpu& cpu, uint64_t value) {
   // wrong.
   if ((cpu.cr4 & kCr4Pcide) != 0) value &= ~(uint64_t{1} << 63);
   if (cpu.longMode() && (value & ~physicalMask(cpu)) != 0) return gp(cpu);
-  if (paePaging(cpu.cr0, cpu.cr4, cpu.efer) && !checkPointers(cpu, value)) return false;
+  if (usesPointers(cpu) && !loadPointers(cpu, value)) return false;
   cpu.cr3 = value;
   flushTlb(cpu);
   return true;
@@ -92,7 +124,7 @@ bool setCr4(Cpu& cpu, uint64_t value) {
   if (cpu.longMode() && ((value & kCr4Pae) == 0 || (changed & kCr4La57) != 0)) return gp(cpu);
   if ((changed & value & kCr4Pcide) != 0 && (!cpu.longMode() || (cpu.cr3 & 0xfff) != 0)) return gp(cpu);
   constexpr uint64_t kReloads = kCr4Pae | kCr4Pge | kCr4Pse | kCr4Smep;
-  if (paePaging(cpu.cr0, value, cpu.efer) && (changed & kReloads) != 0 && !checkPointers(cpu, cpu.cr3)) return false;
+  if (paePaging(cpu.cr0, value, cpu.efer) && (changed & kReloads) != 0 && !loadPointers(cpu, cpu.cr3)) return false;
   if (changed == 0) return true;
   cpu.cr4 = value;
   updateUsable(cpu);

@@ -161,6 +161,7 @@ struct Cpu {
   vcpu::Segment seg[kSegments];
   vcpu::DescriptorTable gdt, idt;
   uint64_t cr0, cr2, cr3, cr4, efer;
+  uint64_t pointers[4];  // PDPTEs of PAE paging: the processor has them since a control register was loaded
   uint64_t dr[4], dr6, dr7;
   uint64_t star, lstar, cstar, sfmask, kernelGsBase, tscAux, tscOffset;
   uint64_t sysenterCs, sysenterEsp, sysenterEip, pat, miscEnable, tscAdjust, debugControl;

@@ -30,6 +30,7 @@ VTKIT_HOT inline void synchronise(Cpu& cpu, const MicroOp* op) {
 
 __attribute__((noinline, cold)) inline Flow refuse(Cpu& cpu, const MicroOp* op) {
   cpu.rip() = (cpu.rip() + op->end - op->length) & cpu.ipMask;
+  cpu.vmx.instructionBytes = op->length;
   cpu.instructions -= op->rest + 1u;
   return leave();
 }
@@ -37,6 +38,7 @@ __attribute__((noinline, cold)) inline Flow refuse(Cpu& cpu, const MicroOp* op) 
 __attribute__((noinline, cold)) inline Flow refuseEnding(Cpu& cpu, const MicroOp* op) {
   if (cpu.halted || cpu.taskSwitched) return leave();  // HLT or a task switch is done: RIP stands where it goes on
   cpu.rip() = (cpu.rip() - op->length) & cpu.ipMask;
+  cpu.vmx.instructionBytes = op->length;
   cpu.instructions--;
   return leave();
 }

@@ -7,6 +7,7 @@
 #include "emulator/host-float.h"
 #include "emulator/mmu.h"
 #include "emulator/system.h"
+#include "emulator/vmx/virtual-apic.h"
 
 namespace vtkit::emulator {
 
@@ -134,7 +135,7 @@ void Emulator::trapBehind(bool steps) {
   cpu.dataHits = 0;
   cpu.stepNow = cpu.taskTraps = false;
   if (conditions == 0) return;
-  if (cpu.vmx.monitorTrapDue) {  // which comes before them
+  if (cpu.vmx.monitorTrapDue || cpu.vmx.trapDue) {  // which come before them
     cpu.vmx.pendingDebug = conditions;
     return;
   }
@@ -206,7 +207,10 @@ Emulator::Stop Emulator::run(uint64_t turnEnd) {
     const uint64_t start = cpu.rip();
     const bool guest = cpu.guest;
     bool done = advance(single);
-    if (guest && cpu.guest) cpu.vmx.monitorTrapDue = cpu.vmx.monitorTrap;
+    if (guest && cpu.guest) {
+      cpu.vmx.monitorTrapDue = cpu.vmx.monitorTrap;
+      if (cpu.vmx.apicWrite != vmx::kNoRegister) vmx::emulateApicWrite(cpu);
+    }
     blocks_.sweep(cpu);
     cpu.shadow = cpu.shadowNext;
     cpu.shadowNext = false;

@@ -6,7 +6,7 @@
 #include "emulator/msrs.h"
 #include "emulator/system.h"
 #include "emulator/vmx/controls.h"
-#include "emulator/vmx/tpr-shadow.h"
+#include "emulator/vmx/virtual-apic.h"
 
 namespace vtkit::emulator {
 
@@ -147,7 +147,15 @@ bool readTscAndAux(Cpu& cpu) {
 namespace {
 
 bool rdtsc(Cpu& cpu, const MicroOp&) { return readTsc(cpu); }
-bool rdpmc(Cpu& cpu, const MicroOp&) { return gp(cpu); }  // no counters are announced
+/** None are announced, but a processor of this family has two (Vol. 3B, 20.6.8): they count nothing. */
+bool rdpmc(Cpu& cpu, const MicroOp&) {
+  constexpr uint32_t kCounters = 2;
+  if (cpu.cpl != 0 && (cpu.cr4 & kCr4Pce) == 0) return gp(cpu);
+  if ((cpu.gpr[RCX] & 0xffffffff) >= kCounters) return gp(cpu);
+  writeGpr<uint32_t>(cpu, RAX, 0);
+  writeGpr<uint32_t>(cpu, RDX, 0);
+  return true;
+}
 
 bool cpuid(Cpu& cpu, const MicroOp&) {
   spend(cpu, kSerialTicks);

@@ -9,6 +9,7 @@
 #include "emulator/system.h"
 #include "emulator/vmx/capabilities.h"
 #include "emulator/vmx/controls.h"
+#include "emulator/vmx/virtual-apic.h"
 
 namespace vtkit::emulator {
 
@@ -168,7 +169,10 @@ bool rangeAllows(const Cpu& cpu, uint32_t index, uint64_t value) {
 }
 
 bool readCustom(Cpu& cpu, const Msr& row, uint32_t index, uint64_t& value) {
-  if (row.first == 0x800) return cpu.apic->readMsr(index, value);
+  if (row.first == 0x800) {
+    const vmx::MsrAccess access = cpu.guest ? vmx::readVirtualMsr(cpu, index, value) : vmx::MsrAccess::passed;
+    return access == vmx::MsrAccess::passed ? cpu.apic->readMsr(index, value) : access == vmx::MsrAccess::virtualized;
+  }
   if (row.first == vmx::kFirstCapability) return vmx::readCapability(cpu, index, value);
   switch (index) {
     case 0x10:
@@ -193,7 +197,10 @@ bool readCustom(Cpu& cpu, const Msr& row, uint32_t index, uint64_t& value) {
 }
 
 bool writeCustom(Cpu& cpu, const Msr& row, uint32_t index, uint64_t value) {
-  if (row.first == 0x800) return cpu.apic->writeMsr(index, value);
+  if (row.first == 0x800) {
+    const vmx::MsrAccess access = cpu.guest ? vmx::writeVirtualMsr(cpu, index, value) : vmx::MsrAccess::passed;
+    return access == vmx::MsrAccess::passed ? cpu.apic->writeMsr(index, value) : access == vmx::MsrAccess::virtualized;
+  }
   if (row.first == vmx::kFirstCapability) return false;
   switch (index) {
     case 0x10:

@@ -88,12 +88,14 @@ void setEntryBits(Cpu& cpu, uint64_t address, bool wide, uint64_t entry, uint64_
 /** Where an entry of the paging structures lies. False with an exit pending: EPT does not let the guest have it. */
 bool reachEntry(Cpu& cpu, uint64_t address, uint64_t linear, Access access, uint64_t& physical) {
   physical = address;
-  return !cpu.ept || vmx::translateGuestPhysical(cpu, address, {access, linear, true}, physical);
+  constexpr auto kPaging = vmx::GuestAccess::Of::paging;
+  return !cpu.ept || vmx::translateGuestPhysical(cpu, address, {access, linear, kPaging, false}, physical);
 }
 
 /** The last step of a translation. */
-bool reachMemory(Cpu& cpu, uint64_t linear, Access access, uint64_t& physical) {
-  return !cpu.ept || vmx::translateGuestPhysical(cpu, physical, {access, linear, false}, physical);
+bool reachMemory(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& physical) {
+  constexpr auto kOperand = vmx::GuestAccess::Of::operand;
+  return !cpu.ept || vmx::translateGuestPhysical(cpu, physical, {access, linear, kOperand, user}, physical);
 }
 
 /** What all entries of a translation allow together. */
@@ -127,7 +129,7 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
   if ((cpu.cr0 & kCr0Pg) == 0) {
     cpu.lastGuarded = false;
     physical = linear;
-    return reachMemory(cpu, linear, access, physical);
+    return reachMemory(cpu, linear, access, true, physical);  // 29.3.3.2: user-mode addresses without paging
   }
   const Paging paging(cpu);
   Walk walk;
@@ -140,9 +142,9 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
     const bool pointer = paging.isPointer(level);
     const uint64_t index = linear >> shift & (pointer ? 3 : (uint64_t{1} << paging.indexBits) - 1);
     const uint64_t address = table + index * (paging.wide ? 8 : 4);
-    uint64_t place;
-    if (!reachEntry(cpu, address, linear, Access::read, place)) return false;
-    entry = readEntry(cpu, place, paging.wide);
+    uint64_t place = 0;
+    if (!pointer && !reachEntry(cpu, address, linear, Access::read, place)) return false;
+    entry = pointer ? cpu.pointers[index] : readEntry(cpu, place, paging.wide);
     if ((entry & kPresent) == 0) return pageFault(cpu, linear, access, user, 0);
     const bool large = level > 1 && paging.mayBeLarge(cpu, level) && (entry & kLarge) != 0;
     if (!paging.isValid(entry, level, large)) {
@@ -181,7 +183,7 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
   if (!paging.wide && offsetMask > kPageMask) base = (entry & 0xffc00000) | (entry & 0x1fe000) << 19;  // PSE-36
   physical = (base & ~offsetMask) | (linear & offsetMask);
   cpu.lastGuarded = !user && rights.user && access != Access::execute && (cpu.cr4 & kCr4Smap) != 0;
-  return reachMemory(cpu, linear, access, physical);
+  return reachMemory(cpu, linear, access, rights.user, physical);
 }
 
 }  // namespace vtkit::emulator

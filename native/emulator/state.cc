@@ -85,6 +85,7 @@ const char* Emulator::setSregs(const vcpu::Sregs& sregs) {
   cpu.efer = sregs.efer;
   cpu.apic->restoreBase(sregs.apicBase);
   cpu.cpl = sregs.ss.dpl & 3;
+  if (usesPointers(cpu)) readPointers(cpu);
   flushTlb(cpu);
   updateMode(cpu);
   return nullptr;

@@ -51,6 +51,12 @@ bool stackOfLevel(Cpu& cpu, unsigned level, uint16_t& ss, uint64_t& rsp);
 
 bool setCr0(Cpu& cpu, uint64_t value);
 bool setCr3(Cpu& cpu, uint64_t value);
+/** Whether paging is PAE paging, which keeps its page-directory-pointer-table entries in the processor. */
+bool usesPointers(const Cpu& cpu);
+/** Takes them from where CR3 points, as state that is set from outside and VM transitions do. False: one is invalid. */
+bool readPointers(Cpu& cpu);
+uint64_t pointerAt(const Cpu& cpu, uint64_t physical);
+bool isPointer(const Cpu& cpu, uint64_t entry);
 bool setCr4(Cpu& cpu, uint64_t value);
 /** Bits of CR4 that this model has. */
 uint64_t cr4Bits(const Cpu& cpu);

@@ -5,6 +5,7 @@
 #include "emulator/breakpoints.h"
 #include "emulator/dispatch.h"
 #include "emulator/mmu.h"
+#include "emulator/vmx/virtual-apic.h"
 
 namespace vtkit::emulator {
 
@@ -198,7 +199,7 @@ void fill(Cpu& cpu, uint64_t linear, uint64_t physical, Access access, bool user
   if (slot == nullptr || (cpu.watchesData && access != Access::execute)) return;
   // Where SMAP looks at AC, each access has to be looked at; and no entry hides the APIC's registers.
   if (cpu.lastGuarded || (cpu.checksAlignment && access != Access::execute) ||
-      (physical & ~kPageMask) == cpu.apic->page())
+      (physical & ~kPageMask) == cpu.apic->page() || vmx::isAccessPage(cpu, physical))
     return;
   TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
   const uint64_t tag = (linear & ~kPageMask) | (user ? 1 : 0);
@@ -244,7 +245,9 @@ bool forPages(Cpu& cpu, uint64_t linear, unsigned bytes, Access access, bool use
 bool readSlow(Cpu& cpu, uint64_t linear, void* to, unsigned bytes, bool user) {
   if (cpu.watchesData) watchData(cpu, linear, bytes, false);
   return forPages(cpu, linear, bytes, Access::read, user, [&](uint64_t physical, unsigned offset, unsigned part) {
-    return readPhysical(cpu, physical, static_cast<uint8_t*>(to) + offset, part);
+    uint8_t* piece = static_cast<uint8_t*>(to) + offset;
+    return vmx::isAccessPage(cpu, physical) ? vmx::readAccessPage(cpu, physical, piece, part)
+                                            : readPhysical(cpu, physical, piece, part);
   });
 }
 
@@ -256,7 +259,9 @@ bool writeSlow(Cpu& cpu, uint64_t linear, const void* from, unsigned bytes, bool
     return writePhysical(cpu, entry.physical | at, from, bytes);
   }
   return forPages(cpu, linear, bytes, Access::write, user, [&](uint64_t physical, unsigned offset, unsigned part) {
-    return writePhysical(cpu, physical, static_cast<const uint8_t*>(from) + offset, part);
+    const uint8_t* piece = static_cast<const uint8_t*>(from) + offset;
+    return vmx::isAccessPage(cpu, physical) ? vmx::writeAccessPage(cpu, physical, piece, part)
+                                            : writePhysical(cpu, physical, piece, part);
   });
 }
 
@@ -274,6 +279,7 @@ const uint8_t* fetchPage(Cpu& cpu, uint64_t linear, uint64_t& physical) {
   const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
   if (entry.executeTag != ((linear & ~kPageMask) | (user ? 1 : 0))) {
     if (!find(cpu, linear, Access::execute, user, physical)) return nullptr;
+    if (vmx::isAccessPage(cpu, physical) && !vmx::fetchAccessPage(cpu, physical)) return nullptr;
     if (cpu.memory->find(physical) == nullptr) {
       cpu.unknown = true;  // code in no memory: reported, not guessed
       return nullptr;

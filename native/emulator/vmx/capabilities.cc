@@ -25,6 +25,7 @@ constexpr Control kControls[] = {
     {ControlWord::pinBased, pin::kNmiExiting},
     {ControlWord::pinBased, pin::kVirtualNmis},
     {ControlWord::pinBased, pin::kPreemptionTimer},
+    {ControlWord::pinBased, pin::kPostedInterrupts},
     {ControlWord::primary, primary::kInterruptWindowExiting},
     {ControlWord::primary, primary::kUseTscOffsetting},
     {ControlWord::primary, primary::kHltExiting},
@@ -46,18 +47,26 @@ constexpr Control kControls[] = {
     {ControlWord::primary, primary::kMonitorExiting},
     {ControlWord::primary, primary::kPauseExiting},
     {ControlWord::primary, primary::kActivateSecondaryControls},
+    {ControlWord::secondary, secondary::kVirtualizeApicAccesses},
     {ControlWord::secondary, secondary::kEnableEpt},
     {ControlWord::secondary, secondary::kDescriptorTableExiting},
     {ControlWord::secondary, secondary::kUnrestrictedGuest},
     {ControlWord::secondary, secondary::kEnableRdtscp, &kRdtscp},
+    {ControlWord::secondary, secondary::kVirtualizeX2apicMode},
     {ControlWord::secondary, secondary::kEnableVpid},
     {ControlWord::secondary, secondary::kWbinvdExiting},
+    {ControlWord::secondary, secondary::kApicRegisterVirtualization},
+    {ControlWord::secondary, secondary::kVirtualInterruptDelivery},
     {ControlWord::secondary, secondary::kPauseLoopExiting},
     {ControlWord::secondary, secondary::kRdrandExiting},
     {ControlWord::secondary, secondary::kEnableInvpcid, &kInvpcid},
+    {ControlWord::secondary, secondary::kEnableVmFunctions},
     {ControlWord::secondary, secondary::kVmcsShadowing},
     {ControlWord::secondary, secondary::kRdseedExiting},
+    {ControlWord::secondary, secondary::kEnablePml},
+    {ControlWord::secondary, secondary::kEptViolationVe},
     {ControlWord::secondary, secondary::kEnableXsaves, &kXsaves},
+    {ControlWord::secondary, secondary::kModeBasedExecute},
     {ControlWord::secondary, secondary::kUseTscScaling},
     {ControlWord::exit, onExit::kSaveDebugControls},
     {ControlWord::exit, onExit::kHostAddressSpaceSize, &kLm},
@@ -111,7 +120,7 @@ Allowed allowed(const Cpu& cpu, ControlWord which) {
   return result;
 }
 
-uint64_t allowedFunctions(const Cpu&) { return 0; }
+uint64_t allowedFunctions(const Cpu&) { return 1; }  // EPTP switching
 
 uint64_t cr4Fixed1(const Cpu& cpu) { return cr4Bits(cpu) | kCr4Fixed0; }
 

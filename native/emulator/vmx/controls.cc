@@ -85,6 +85,8 @@ bool rdtscp(Cpu& cpu, const MicroOp& op) {
   return primaryBased(cpu, primary::kRdtscExiting) ? leaveBy(cpu, ExitReason::rdtscp) : true;
 }
 
+bool rdpid(Cpu& cpu, const MicroOp&) { return secondaryBased(cpu, secondary::kEnableRdtscp) ? true : undefined(cpu); }
+
 bool rdpmc(Cpu& cpu, const MicroOp&) {
   if ((cpu.cr4 & kCr4Pce) == 0 && cpu.cpl != 0) return gp(cpu);
   return primaryBased(cpu, primary::kRdpmcExiting) ? leaveBy(cpu, ExitReason::rdpmc) : true;
@@ -351,6 +353,7 @@ const Intercept kIntercepts[] = {
     ROW(kGroup7, group7),
     ROW(kXchgAcc, pauseLoop),
     ROW(kRandom, random),
+    ROW(kRdpid, rdpid),
     ROW(kInvpcid, invpcid),
     ROW(kXsaves, supervisorSave),
     ROW(kXrstors, supervisorSave),

@@ -5,6 +5,7 @@
 #include "emulator/system.h"
 #include "emulator/vmx/entry-checks.h"
 #include "emulator/vmx/transitions.h"
+#include "emulator/vmx/virtual-apic.h"
 
 namespace vtkit::emulator::vmx {
 
@@ -162,6 +163,11 @@ bool enterGuest(Cpu& cpu, bool launch) {
   loadGuestSegments(cpu);
   cpu.guest = true;
   cpu.ept = secondaryBased(cpu, secondary::kEnableEpt);
+  if (cpu.ept) {
+    for (unsigned i = 0; i < 4; i++) cpu.pointers[i] = field(cpu, pointerField(i));
+  } else if (usesPointers(cpu)) {
+    readPointers(cpu);  // checked above
+  }
   updateMode(cpu);
   updateUsable(cpu);
   updateBreakpoints(cpu);
@@ -173,6 +179,7 @@ bool enterGuest(Cpu& cpu, bool launch) {
   vmx.vmcs.launched = true;
   loadInterruptibility(cpu, injects);
   startTimer(cpu);
+  startVirtualApic(cpu);
   vmx.monitorTrap = primaryBased(cpu, primary::kMonitorTrapFlag);
   vmx.monitorTrapDue = false;
   vmx.vectoring = {};

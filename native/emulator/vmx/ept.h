@@ -7,12 +7,21 @@ namespace vtkit::emulator::vmx {
 
 /** What reaches for guest-physical memory: the exit that it may cause tells of it. */
 struct GuestAccess {
+  enum class Of : uint8_t {
+    operand,  // what a linear address translates to
+    paging,   // an entry of the guest's paging structures, on the way there
+    pointer,  // a PDPTE that a control register loads: no linear address is translated
+  };
   Access kind;
   uint64_t linear;
-  bool ofPaging;  // an entry of the guest's paging structures, not what the linear address translates to
+  Of of;
+  bool user;  // of a linear address that the guest's paging lets ring 3 have
 };
 
-/** False with an EPT violation or misconfiguration recorded as exit. */
+/** False with an exit pending, or #VE: a violation, a misconfiguration, a full page-modification log. */
 bool translateGuestPhysical(Cpu& cpu, uint64_t guestPhysical, const GuestAccess& access, uint64_t& physical);
+
+/** VM function 0 (26.5.6.3): false if the list's entry is no pointer that an entry would take. */
+bool switchEptPointer(Cpu& cpu, uint64_t index);
 
 }  // namespace vtkit::emulator::vmx

@@ -4,6 +4,7 @@
 #include "emulator/emulator.h"
 #include "emulator/system.h"
 #include "emulator/vmx/transitions.h"
+#include "emulator/vmx/virtual-apic.h"
 
 namespace vtkit::emulator::vmx {
 
@@ -64,7 +65,7 @@ bool Emulator::guestWakes() {
   if (vmx.pendingDebug != 0) return true;
   if (primaryBased(cpu, primary::kNmiWindowExiting) && !nmiBlocked(cpu)) return true;
   const bool open = (flags(cpu) & kIf) != 0;
-  if (open && primaryBased(cpu, primary::kInterruptWindowExiting)) return true;
+  if (open && (vmx.virtualInterrupt || primaryBased(cpu, primary::kInterruptWindowExiting))) return true;
   return (open || pinBased(cpu, pin::kExternalInterruptExiting)) && interruptWaits();
 }
 
@@ -95,7 +96,11 @@ bool Emulator::takeGuestEvent() {
     return true;
   };
   if (vmx.activity == Activity::waitForSipi) return false;
-  if (vmx.belowThreshold) return exits(ExitReason::tprBelowThreshold);
+  if (vmx.trapDue) {
+    leave(cpu, vmx.trapReason, vmx.trapQualification);
+    makeExit(cpu);
+    return true;
+  }
   if (vmx.monitorTrapDue) return exits(ExitReason::monitorTrapFlag);
   if (vmx.pendingDebug != 0 && vmx.activity != Activity::shutdown && !(cpu.shadow && vmx.blockedByMovSs)) {
     const uint64_t conditions = vmx.pendingDebug;
@@ -123,6 +128,7 @@ bool Emulator::takeGuestEvent() {
   if (cpu.shadow || vmx.activity == Activity::shutdown) return false;
   const bool open = (flags(cpu) & kIf) != 0;
   if (open && primaryBased(cpu, primary::kInterruptWindowExiting)) return exits(ExitReason::interruptWindow);
+  if (open && vmx.virtualInterrupt) return delivers(takeVirtualInterrupt(cpu), kExternalEvent);
   const bool leaves = pinBased(cpu, pin::kExternalInterruptExiting);
   if (!leaves && !open) return false;
   if (leaves && !exitBased(cpu, onExit::kAcknowledgeInterrupt)) {
@@ -131,6 +137,7 @@ bool Emulator::takeGuestEvent() {
   const int vector = nextVector();
   if (vector < 0) return false;
   if (!leaves) return delivers(static_cast<uint8_t>(vector), kExternalEvent);
+  if (takePosted(cpu, static_cast<uint8_t>(vector))) return true;
   return exitsFor(ExitReason::externalInterrupt, eventInformation(static_cast<uint8_t>(vector), kExternalEvent, false));
 }
 

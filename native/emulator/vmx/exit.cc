@@ -6,6 +6,7 @@
 #include "emulator/msrs.h"
 #include "emulator/system.h"
 #include "emulator/vmx/transitions.h"
+#include "emulator/vmx/virtual-apic.h"
 
 namespace vtkit::emulator::vmx {
 
@@ -90,6 +91,7 @@ void saveGuest(Cpu& cpu) {
   if (exitBased(cpu, onExit::kSaveEfer)) vmcs.set(Field::guestEfer, cpu.efer);
   const uint64_t entry = field(cpu, Field::entryControls) & ~uint64_t{onEntry::kIa32eModeGuest};
   vmcs.set(Field::entryControls, entry | (cpu.longMode() ? onEntry::kIa32eModeGuest : 0));
+  for (unsigned i = 0; cpu.ept && i < 4; i++) vmcs.set(pointerField(i), cpu.pointers[i]);
   saveSegments(cpu);
   vmcs.set(Field::guestRsp, cpu.gpr[RSP]);
   vmcs.set(Field::guestRip, cpu.rip());
@@ -170,7 +172,7 @@ void loadHostSegments(Cpu& cpu) {
 
 }  // namespace
 
-void writeMsrAbort(Cpu& cpu, uint32_t indicator) {
+void abort(Cpu& cpu, uint32_t indicator) {
   writePhysical(cpu, cpu.vmx.current + 4, &indicator, sizeof(indicator));
   cpu.shutdown = true;
 }
@@ -203,15 +205,17 @@ void loadHost(Cpu& cpu) {
   vmx.activity = Activity::active;
   vmx.vectoring = {};
   vmx.pendingDebug = 0;
-  vmx.monitorTrap = vmx.monitorTrapDue = vmx.belowThreshold = false;
+  vmx.monitorTrap = vmx.monitorTrapDue = false;
+  stopVirtualApic(cpu);
   vmx.preemptionTick = kNever;
   updateMode(cpu);
   updateUsable(cpu);
   updateBreakpoints(cpu);
   flushTlb(cpu);
   cpu.attention.fetch_or(kInterrupt | kNmi);
-  constexpr uint32_t kHostMsrs = 4;  // VMX-abort indicator (28.7)
-  if (!loadMsrs(cpu)) writeMsrAbort(cpu, kHostMsrs);
+  constexpr uint32_t kHostPointers = 2, kHostMsrs = 4;  // VMX-abort indicators (28.7)
+  if (usesPointers(cpu) && !readPointers(cpu)) return abort(cpu, kHostPointers);
+  if (!loadMsrs(cpu)) abort(cpu, kHostMsrs);
 }
 
 void makeExit(Cpu& cpu) {
@@ -221,8 +225,9 @@ void makeExit(Cpu& cpu) {
   vmx.vmcs.set(Field::entryInterruptionInformation,
                field(cpu, Field::entryInterruptionInformation) & ~uint64_t{kEventValid});
   saveGuest(cpu);
+  cpu.guest = false;  // its offset and scale do not concern a time stamp counter that is stored
   constexpr uint32_t kGuestMsrs = 1;
-  if (!storeMsrs(cpu)) return writeMsrAbort(cpu, kGuestMsrs);
+  if (!storeMsrs(cpu)) return abort(cpu, kGuestMsrs);
   const bool nmi = vmx.exit.reason == ExitReason::exceptionOrNmi && (vmx.exit.interruption >> 8 & 7) == kNmiEvent;
   if (nmi) cpu.nmiMasked = true;
   loadHost(cpu);

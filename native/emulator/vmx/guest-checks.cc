@@ -1,5 +1,6 @@
 // Checks on the guest-state area (SDM Vol. 3C, 27.3.1).
 #include "emulator/cpu-model.h"
+#include "emulator/system.h"
 #include "emulator/vmx/capabilities.h"
 #include "emulator/vmx/controls.h"
 #include "emulator/vmx/entry-checks.h"
@@ -146,14 +147,8 @@ class Check {
     if (longMode_ || (cr0_ & kCr0Pg) == 0 || (cr4_ & kCr4Pae) == 0) return true;
     const bool ept = (controls_.secondary & secondary::kEnableEpt) != 0;
     for (unsigned i = 0; i < 4; i++) {
-      uint64_t entry = ~uint64_t{0};
-      if (ept) {
-        entry = get(static_cast<Field>(static_cast<uint32_t>(Field::guestPdpte0) + 2 * i));
-      } else {
-        cpu_.memory->read((get(Field::guestCr3) & 0xffffffe0) + 8 * i, &entry, sizeof(entry));
-      }
-      constexpr uint64_t kReserved = 0x1e6;
-      if ((entry & 1) != 0 && (entry & (kReserved | ~physicalMask(cpu_))) != 0) return false;
+      const uint64_t entry = ept ? get(pointerField(i)) : pointerAt(cpu_, (get(Field::guestCr3) & 0xffffffe0) + 8 * i);
+      if (!isPointer(cpu_, entry)) return false;
     }
     return true;
   }

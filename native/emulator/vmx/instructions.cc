@@ -6,6 +6,7 @@
 #include "emulator/families.h"
 #include "emulator/msrs.h"
 #include "emulator/vmx/capabilities.h"
+#include "emulator/vmx/ept.h"
 #include "emulator/vmx/transitions.h"
 
 namespace vtkit::emulator::vmx {
@@ -35,7 +36,6 @@ bool mayShadow(const Cpu&) { return true; }
 bool mayWriteAnyField(const Cpu&) { return true; }
 void flushEpt(Cpu& cpu, unsigned, uint64_t) { flushTlb(cpu); }
 void flushVpid(Cpu& cpu, unsigned, uint16_t, uint64_t) { flushTlb(cpu); }
-bool switchEptPointer(Cpu&, uint64_t, uint16_t) { return false; }
 
 void endWith(Cpu& cpu, uint64_t flag) { setFlags(cpu, kArithmetic, flag); }
 
@@ -311,19 +311,14 @@ bool group(Cpu& cpu, const MicroOp& op) {
 }  // namespace
 
 bool vmfunc(Cpu& cpu, const MicroOp& op) {
-  constexpr uint64_t kEptpSwitching = 0, kEptpListEntries = 512;
+  constexpr uint64_t kEptpSwitching = 0;
   if (!cpu.guest || !secondaryBased(cpu, secondary::kEnableVmFunctions)) return raise(cpu, kUd);
   cpu.vmx.instructionBytes = op.length;
   const uint64_t function = cpu.gpr[RAX] & 0xffffffff;
   if (function >= 64) return raise(cpu, kUd);
   if ((field(cpu, Field::vmFunctionControls) >> function & 1) == 0) return leaveBy(cpu, ExitReason::vmfunc);
-  const uint64_t index = cpu.gpr[RCX] & 0xffffffff;
-  uint64_t eptp = 0;
-  const bool found = function == kEptpSwitching && index < kEptpListEntries &&
-                     cpu.memory->read(field(cpu, Field::eptpListAddress) + 8 * index, &eptp, sizeof(eptp));
-  if (!found || !switchEptPointer(cpu, eptp, static_cast<uint16_t>(index))) return leaveBy(cpu, ExitReason::vmfunc);
-  cpu.leaveBlock = true;
-  return true;
+  if (function == kEptpSwitching && switchEptPointer(cpu, cpu.gpr[RCX] & 0xffffffff)) return true;
+  return leaveBy(cpu, ExitReason::vmfunc);
 }
 
 }  // namespace vtkit::emulator::vmx

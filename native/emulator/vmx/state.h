@@ -11,6 +11,7 @@ namespace vtkit::emulator::vmx {
 /** A pointer that was never loaded, or was given up. */
 inline constexpr uint64_t kNoVmcs = ~uint64_t{0};
 inline constexpr uint64_t kNever = ~uint64_t{0};
+inline constexpr uint16_t kNoRegister = 0xffff;
 
 /** An event on its way to the guest: what an exit meanwhile leaves as IDT-vectoring information. */
 struct Vectoring {
@@ -37,12 +38,18 @@ struct Vmx {
   bool unblockedNmi = false;  // by the IRET that is executed
   bool monitorTrap = false;   // an exit is due behind every instruction
   bool monitorTrapDue = false;
-  bool belowThreshold = false;                                 // the guest's task priority: an exit is due
+  bool trapDue = false;  // an exit behind an instruction, for what it asked of the virtual APIC
+  ExitReason trapReason = ExitReason::apicWrite;
+  uint64_t trapQualification = 0;
   uint64_t pendingDebug = 0;                                   // conditions, as in DR6
   uint64_t debugConditions = 0, dr6Before = 0, cr2Before = 0;  // of the exception that is raised
   uint64_t preemptionTick = kNever;                            // when the preemption timer reaches 0
   uint64_t preemptionStart = 0;                                // time stamp counter, in units of the timer
   uint64_t firstPause = 0, lastPause = 0;
+
+  uint64_t accessPage = kNever;      // physical page that stands for the APIC's registers
+  uint16_t apicWrite = kNoRegister;  // offset of a register of the virtual APIC that was written
+  bool virtualInterrupt = false;     // is pending, and recognised
 };
 
 }  // namespace vtkit::emulator::vmx

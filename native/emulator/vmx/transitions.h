@@ -5,8 +5,9 @@
 
 namespace vtkit::emulator::vmx {
 
-// Units of the preemption timer: 2 to this many ticks of the time stamp counter (appendix A.6).
-inline constexpr unsigned kPreemptionTimerRate = 5;
+// Units of the preemption timer: 2 to this many ticks of the time stamp counter (appendix A.6). One tick: a processor
+// whose every instruction takes one has no reason to count in larger steps.
+inline constexpr unsigned kPreemptionTimerRate = 0;
 inline constexpr unsigned kMsrListMaximum = 512;
 
 /** Types in interruption information (SDM Vol. 3C, table 25-17). */
@@ -28,6 +29,9 @@ inline uint32_t eventInformation(uint8_t vector, EventType type, bool hasError) 
 inline constexpr uint64_t kBlockingBySti = 1, kBlockingByMovSs = 2, kBlockingByNmi = 8;
 inline constexpr uint64_t kPendingEnabled = 1u << 12, kPendingSingleStep = 1u << 14;
 
+/** The fields in which EPT keeps a guest's PDPTEs. */
+inline Field pointerField(unsigned i) { return static_cast<Field>(static_cast<uint32_t>(Field::guestPdpte0) + 2 * i); }
+
 /** VMLAUNCH and VMRESUME behind their privilege checks. Always true: flags or RIP tell how it ended. */
 bool enterGuest(Cpu& cpu, bool launch);
 /** Makes the exit that leave() recorded. */
@@ -36,7 +40,8 @@ void makeExit(Cpu& cpu);
 void loadHost(Cpu& cpu);
 /** Ends an entry that failed behind its checks of controls and host. */
 void failEntry(Cpu& cpu, ExitReason reason, uint64_t qualification);
-void writeMsrAbort(Cpu& cpu, uint32_t indicator);
+/** A VMX abort (28.7): the indicator goes to the VMCS region, and the processor shuts down. */
+void abort(Cpu& cpu, uint32_t indicator);
 
 /** Before a fault is delivered in non-root operation: true with an exit recorded if the exception bitmap has it. */
 bool exceptionLeaves(Cpu& cpu, uint8_t vector, EventType type, bool hasError, uint32_t error);
