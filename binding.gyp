@@ -69,6 +69,7 @@
         "native/emulator/task.cc",
         "native/emulator/tlb.cc",
         "native/emulator/transfer.cc",
+        "native/emulator/virtual-flag.cc",
         "native/emulator/vmx/capabilities.cc",
         "native/emulator/vmx/control-checks.cc",
         "native/emulator/vmx/controls.cc",

@@ -2,6 +2,7 @@
 #include "emulator/families.h"
 #include "emulator/jump.h"
 #include "emulator/system.h"
+#include "emulator/virtual-flag.h"
 #include "emulator/vmx/transitions.h"
 
 namespace vtkit::emulator {
@@ -136,8 +137,14 @@ bool trap(Cpu& cpu, uint8_t vector, vmx::EventType type) {
 }
 
 bool intN(Cpu& cpu, const MicroOp& op) {
-  if (cpu.v86() && cpu.iopl() < 3) return gp(cpu);
-  return trap(cpu, static_cast<uint8_t>(op.immediate), vmx::kSoftwareInterrupt);
+  const auto vector = static_cast<uint8_t>(op.immediate);
+  if (cpu.v86()) {
+    const Redirection redirection = redirectionOf(cpu, vector);
+    if (redirection == Redirection::refused) return false;
+    if (redirection == Redirection::table) return deliverThroughTable(cpu, vector) && (cpu.stepTaken = true);
+    if (cpu.iopl() < 3) return gp(cpu);
+  }
+  return trap(cpu, vector, vmx::kSoftwareInterrupt);
 }
 bool int3(Cpu& cpu, const MicroOp&) { return trap(cpu, kBp, vmx::kSoftwareException); }
 bool int1(Cpu& cpu, const MicroOp&) {
@@ -172,11 +179,13 @@ bool hlt(Cpu& cpu, const MicroOp&) {
 }
 
 bool cli(Cpu& cpu, const MicroOp&) {
+  if (movesVirtualFlag(cpu)) return setVirtualFlag(cpu, false);
   if (cpu.protectedMode() && cpu.cpl > cpu.iopl()) return gp(cpu);
   setFlags(cpu, kIf, 0);
   return true;
 }
 bool sti(Cpu& cpu, const MicroOp&) {
+  if (movesVirtualFlag(cpu)) return setVirtualFlag(cpu, true);
   if (cpu.protectedMode() && cpu.cpl > cpu.iopl()) return gp(cpu);
   if ((cpu.rflags & kIf) == 0) cpu.shadowNext = true;
   setFlags(cpu, kIf, kIf);

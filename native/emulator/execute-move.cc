@@ -2,6 +2,7 @@
 #include "emulator/execute-protection.h"
 #include "emulator/families.h"
 #include "emulator/system.h"
+#include "emulator/virtual-flag.h"
 
 namespace vtkit::emulator {
 
@@ -300,15 +301,23 @@ VTKIT_SIZED(popa);
 
 template <typename T>
 bool pushf(Cpu& cpu, const MicroOp&) {
+  if (imagesVirtualFlag(cpu, sizeof(T))) return push<T>(cpu, static_cast<T>(virtualImage(cpu)));
   if (cpu.v86() && cpu.iopl() < 3) return gp(cpu);
   return push<T>(cpu, static_cast<T>(flags(cpu) & ~(kVm | kRf)));
 }
 VTKIT_SIZED(pushf);
 template <typename T>
 bool popf(Cpu& cpu, const MicroOp&) {
-  if (cpu.v86() && cpu.iopl() < 3) return gp(cpu);
+  const bool virtually = imagesVirtualFlag(cpu, sizeof(T));
+  if (cpu.v86() && cpu.iopl() < 3 && !virtually) return gp(cpu);
+  const uint64_t rsp = cpu.gpr[RSP];
   T value;
   if (!pop<T>(cpu, value)) return false;
+  if (virtually) {
+    if (loadVirtualImage(cpu, value)) return true;
+    cpu.gpr[RSP] = rsp;
+    return false;
+  }
   uint64_t mask = kArithmetic | kTf | kDf | kNt;
   if (sizeof(T) > 2) mask |= kAc | kId;
   if (!cpu.protectedMode() || cpu.cpl == 0) mask |= kIopl;

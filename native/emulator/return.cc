@@ -2,6 +2,7 @@
 #include "emulator/frame.h"
 #include "emulator/task.h"
 #include "emulator/transfer.h"
+#include "emulator/virtual-flag.h"
 #include "emulator/vmx/controls.h"
 
 namespace vtkit::emulator {
@@ -112,7 +113,7 @@ namespace {
 void restoreFlags(Cpu& cpu, uint64_t value, unsigned operandBytes, unsigned oldCpl) {
   uint64_t mask = kArithmetic | kTf | kDf | kNt;
   if (operandBytes > 2) mask |= kRf | kAc | kId;
-  if (oldCpl == 0) mask |= kIopl;
+  if (oldCpl == 0) mask |= kIopl | (operandBytes > 2 ? kVif | kVip : 0);
   if (oldCpl <= cpu.iopl()) mask |= kIf;
   setFlags(cpu, mask, value);
 }
@@ -147,7 +148,8 @@ void unmaskNmi(Cpu& cpu) {
 
 bool interruptReturn(Cpu& cpu, unsigned operandBytes) {
   Frame frame(cpu);
-  if (cpu.v86() && cpu.iopl() < 3) return gp(cpu);
+  const bool virtually = imagesVirtualFlag(cpu, operandBytes);
+  if (cpu.v86() && cpu.iopl() < 3 && !virtually) return gp(cpu);
   unmaskNmi(cpu);  // even if it faults (SDM Vol. 3A, 6.7.1)
   uint64_t rip, cs, newFlags;
   if (cpu.protectedMode() && !cpu.v86() && (cpu.rflags & kNt) != 0) {
@@ -161,9 +163,11 @@ bool interruptReturn(Cpu& cpu, unsigned operandBytes) {
   if (realMode(cpu)) {
     if (rip > cpu.seg[CS].limit) return gp(cpu);
     const bool v86 = cpu.v86();
+    if (virtually && !loadVirtualImage(cpu, newFlags)) return false;
     cpu.gpr[RSP] = frame.rsp();
     loadRealSegment(cpu, CS, selector);
     cpu.rip() = rip;
+    if (virtually) return true;
     uint64_t mask = kArithmetic | kTf | kIf | kDf | kNt | (v86 ? 0 : kIopl);
     if (operandBytes > 2) mask |= kRf | kAc | kId;
     setFlags(cpu, mask, newFlags);

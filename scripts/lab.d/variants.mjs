@@ -75,4 +75,7 @@ export const devicesOf = ({ devices: names }) => names.flatMap((name) => devices
 
 /** What every variant needs to see this machine's files and to speak with scripts/lab. */
 export const transport = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p'];
-export const allModules = [...new Set([...transport, ...Object.values(variants).flatMap((each) => each.modules)])];
+/** What a Linux on the emulated processor loads. */
+const emulated = ['kvm_intel'];
+const named = Object.values(variants).flatMap((each) => each.modules);
+export const allModules = [...new Set([...transport, ...named, ...emulated])];

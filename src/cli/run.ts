@@ -33,7 +33,10 @@ const runExit = { crashed: 64, timedOut: 124 } as const;
 export function runCommand(): Command {
   return new Command('run')
     .description('Run a guest image; its first serial port (COM1, 0x3f8) is this terminal.')
-    .argument('<file>', 'a flat real-mode image (loaded at 0x7c00), or an ELF32 file with a multiboot-1 header')
+    .argument(
+      '<file>',
+      'a flat real-mode image (loaded at 0x7c00), an ELF32 file with a multiboot-1 header, or a Linux bzImage',
+    )
     .addOption(
       new Option('--backend <kind>', 'what runs the guest; auto tries KVM, then the emulated processor')
         .choices(['auto', 'kvm', 'emulated'])
@@ -45,14 +48,14 @@ export function runCommand(): Command {
     .option('--timeout <seconds>', 'give up after this time, with exit code 124', parseSeconds)
     .option('--trace <file>', 'write each exit as a line of JSON')
     .option('--debug-exit <port>', 'port whose writes end the run', parsePort, 0xf4)
-    .option('--append <args>', "kernel command line, after the image's name")
-    .option('--initrd <file>', 'file for the guest, as its one multiboot module')
+    .option('--append <args>', 'kernel command line; multiboot images get their name before it')
+    .option('--initrd <file>', "Linux' initial RAM disk, or the one module of a multiboot image")
     .option('--json', 'end stderr with one line of JSON: backend, exits, time')
     .addHelpText(
       'after',
       `
 Exit codes:
-  0    the guest halted with interrupts off, or powered off
+  0    the guest halted with interrupts off, powered off, or reset the machine
   n    (value << 1) | 1 after a write of value to the debug-exit port
   64   the guest crashed; its registers and the place are on stderr
   124  timed out    130  Ctrl-C    2  misuse or bad image    4  the backend is not available

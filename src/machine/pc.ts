@@ -5,6 +5,7 @@ import type { Exit } from './exits.ts';
 import { fwCfg, fwCfgPorts } from './fw-cfg.ts';
 import { Machine, type MachineOptions } from './machine.ts';
 import { mapPowerManagement, powerManagementBases } from './power-management.ts';
+import { mapReset } from './reset.ts';
 import { rtc, rtcPorts } from './rtc.ts';
 import { mapTestDevice } from './test-device.ts';
 
@@ -25,6 +26,7 @@ export interface PcOptions extends Pick<MachineOptions, 'backend' | 'trace' | 'c
 export type Outcome =
   | { readonly kind: 'halted' }
   | { readonly kind: 'powered-off' }
+  | { readonly kind: 'reset' }
   | { readonly kind: 'debug-exit'; readonly value: number }
   | { readonly kind: 'crashed'; readonly exit: Exit; readonly cpu: number }
   | { readonly kind: 'stopped' };
@@ -65,6 +67,7 @@ export class Pc {
       { write: (_port, _size, value) => end({ kind: 'debug-exit', value: Number(value) }) },
     );
     mapPowerManagement(machine.ports, () => end({ kind: 'powered-off' }));
+    mapReset(machine.ports, () => end({ kind: 'reset' }));
     const size = { memoryBytes: options.memoryBytes, cpus: options.cpus ?? 1 };
     machine.ports.map(fwCfgPorts, fwCfg(size));
     machine.ports.map(rtcPorts, rtc(size));

@@ -2,6 +2,7 @@
 import { CorruptInputError } from '../../errors.ts';
 import type { Machine } from '../machine.ts';
 import { loadFlat } from './flat.ts';
+import { isLinux, loadLinux } from './linux.ts';
 import { isElf, loadMultiboot } from './multiboot.ts';
 
 export interface BootOptions {
@@ -9,20 +10,25 @@ export interface BootOptions {
   readonly name: string;
   /** Kernel command line. */
   readonly append?: string | undefined;
-  /** One multiboot module. */
+  /** Linux' initial RAM disk, or the one module of a multiboot image. */
   readonly initrd?: { readonly name: string; readonly bytes: Uint8Array } | undefined;
 }
 
 /**
  * Loads an image and points the first vCPU at its entry.
  *
- * An ELF file needs a multiboot-1 header; anything else that fits conventional memory is a flat real-mode image.
+ * An ELF file needs a multiboot-1 header, a Linux kernel is a bzImage; anything else that fits conventional memory is
+ * a flat real-mode image.
  * @throws CorruptInputError saying what was found and what would do
  */
 export function boot(machine: Machine, image: Uint8Array, options: BootOptions): void {
   if (image.length === 0) throw new CorruptInputError(`${options.name} is empty`, { file: options.name, offset: 0 });
   if (isElf(image)) {
     loadMultiboot(machine, image, options);
+    return;
+  }
+  if (isLinux(image)) {
+    loadLinux(machine, image, options);
     return;
   }
   refuseKnown(image, options.name);
@@ -38,7 +44,6 @@ export function boot(machine: Machine, image: Uint8Array, options: BootOptions):
 
 /** Files that people give by mistake: a clear word instead of a guest that crashes in their header. */
 const known: readonly { readonly what: string; readonly offset: number; readonly magic: readonly number[] }[] = [
-  { what: 'a Linux bzImage', offset: 0x202, magic: [0x48, 0x64, 0x72, 0x53] },
   { what: 'gzip-compressed', offset: 0, magic: [0x1f, 0x8b] },
   { what: 'an xz archive', offset: 0, magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a] },
   { what: 'a qcow2 disk', offset: 0, magic: [0x51, 0x46, 0x49, 0xfb] },
@@ -50,7 +55,7 @@ const known: readonly { readonly what: string; readonly offset: number; readonly
 function refuseKnown(image: Uint8Array, file: string): void {
   const found = known.find(({ offset, magic }) => magic.every((byte, i) => image[offset + i] === byte));
   if (found === undefined) return;
-  const expected = 'a flat real-mode image, or an ELF file with a multiboot-1 header';
+  const expected = 'a flat real-mode image, a Linux bzImage, or an ELF file with a multiboot-1 header';
   throw new CorruptInputError(
     `${file} is ${found.what} (at offset 0x${found.offset.toString(16)}); expected ${expected}`,
     {

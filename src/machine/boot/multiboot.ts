@@ -2,6 +2,7 @@
 import { CorruptInputError } from '../../errors.ts';
 import type { Machine } from '../machine.ts';
 import type { BootOptions } from './image.ts';
+import { availableMemory } from './memory-map.ts';
 
 const headerMagic = 0x1bad_b002;
 const bootMagic = 0x2bad_b002;
@@ -184,7 +185,7 @@ function writeInformation(
   const ram = [...machine.memory.slots.values()];
   const low = ram.find(({ guestPhysical }) => guestPhysical === 0n)?.bytes ?? 0n;
 
-  const map = ram.flatMap(({ guestPhysical, bytes }) => available(guestPhysical, bytes));
+  const map = availableMemory(machine);
   const mapAt = writer.reserve(24 * map.length);
   for (const [i, { base, length }] of map.entries()) {
     machine.memory.writeUint32(mapAt + 24 * i, 20);
@@ -215,18 +216,6 @@ function writeInformation(
   machine.memory.writeUint32(info + 48, mapAt);
   machine.memory.writeUint32(info + 64, loader);
   return info;
-}
-
-/** Memory as a PC tells it: the hole from 640 KiB to 1 MiB is not offered. */
-function available(base: bigint, bytes: bigint): { base: bigint; length: bigint }[] {
-  const end = base + bytes;
-  const holeStart = 0xa_0000n;
-  const holeEnd = 0x10_0000n;
-  if (end <= holeStart || base >= holeEnd) return [{ base, length: bytes }];
-  const parts: { base: bigint; length: bigint }[] = [];
-  if (base < holeStart) parts.push({ base, length: holeStart - base });
-  if (end > holeEnd) parts.push({ base: holeEnd, length: end - holeEnd });
-  return parts;
 }
 
 /** Places data one after the other in the area for boot information. */

@@ -3,6 +3,7 @@ import { fwCfg } from '../../../src/machine/fw-cfg.ts';
 import type { Space } from '../../../src/machine/machine.ts';
 import { mapPowerManagement } from '../../../src/machine/power-management.ts';
 import { type AccessHandler, Ranges } from '../../../src/machine/ranges.ts';
+import { mapReset } from '../../../src/machine/reset.ts';
 import { rtc } from '../../../src/machine/rtc.ts';
 import { mapTestDevice } from '../../../src/machine/test-device.ts';
 
@@ -115,5 +116,27 @@ describe('power management', () => {
     expect(off).toBe(2);
     const before = Number(ports.read(0x608, 4));
     expect(Number(ports.read(0x608, 4))).toBeGreaterThanOrEqual(before);
+  });
+});
+
+describe('a reset', () => {
+  const resets = (writes: readonly (readonly [number, number])[]): number => {
+    const ports = new Bus();
+    let count = 0;
+    mapReset(ports, () => count++);
+    for (const [port, value] of writes) ports.write(port, 1, value);
+    return count;
+  };
+
+  it('is what bit 2 of the chipset register asks for when it rises, and a pulse of the keyboard controller', () => {
+    expect(resets([[0xcf9, 0x02]])).toBe(0);
+    expect(
+      resets([
+        [0xcf9, 0x02],
+        [0xcf9, 0x06],
+      ]),
+    ).toBe(1);
+    expect(resets([[0x64, 0xfe]])).toBe(1);
+    expect(resets([[0x64, 0xd1]])).toBe(0);
   });
 });

@@ -1,0 +1,32 @@
+/** The ways in which software resets a PC: the chipset's register, the keyboard controller. A reset ends the run. */
+import type { Space } from './machine.ts';
+
+/** Reset control (ICH and its successors, "RST_CNT"): bit 2 from 0 to 1 resets. */
+const resetControl = 0xcf9;
+const resetCpu = 0x04;
+/** Command port of the 8042; "pulse output bit 0" pulls the processor's reset line. */
+const keyboardCommand = 0x64;
+const pulseReset = 0xfe;
+
+export function mapReset(ports: Space, reset: () => void): void {
+  let control = 0;
+  ports.map(
+    { from: resetControl, count: 1 },
+    {
+      read: () => control,
+      write: (_port, _size, value) => {
+        if ((Number(value) & ~control & resetCpu) !== 0) reset();
+        control = Number(value) & 0x0e;
+      },
+    },
+  );
+  ports.map(
+    { from: keyboardCommand, count: 1 },
+    {
+      read: () => 0xff, // no controller: nothing else of it is there
+      write: (_port, _size, value) => {
+        if (Number(value) === pulseReset) reset();
+      },
+    },
+  );
+}

@@ -1,0 +1,101 @@
+/** Debian's Linux on the emulated processor, and its kvm_intel there: guests of a guest, on the processor's own VMX. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import '../../src/backends.ts';
+import { Pc } from '../../src/machine/pc.ts';
+
+interface InitialFile {
+  readonly path: string;
+  readonly mode: number;
+  readonly content: Buffer;
+}
+const scripts = new URL('../../scripts/lab.d/', import.meta.url);
+const { debianKernel } = (await import(new URL('kernel.mjs', scripts).href)) as {
+  debianKernel(): { release: string; kernel: string; initrd: string };
+};
+const { cpio } = (await import(new URL('cpio.mjs', scripts).href)) as { cpio(files: readonly InitialFile[]): Buffer };
+
+/** With and without what 2005's processors lacked, and 2008's had. */
+const parameters = ['ept=1', 'ept=0', 'ept=1 flexpriority=0', 'ept=0 flexpriority=0'];
+
+const init = `#!/bin/busybox sh
+export PATH=/bin
+busybox mount -t proc none /proc
+busybox mount -t sysfs none /sys
+busybox mount -t devtmpfs none /dev
+echo "user space of $(busybox uname -r)"
+for module in irqbypass kvm; do busybox insmod /modules/$module.ko; done
+try() {
+  busybox insmod /modules/kvm_intel.ko $*
+  cd /sys/module/kvm_intel/parameters
+  echo "kvm_intel $*: $(busybox cat ept flexpriority vpid unrestricted_guest | busybox tr -d '\\n')"
+  cd /
+  kvm-hello
+  busybox rmmod kvm_intel
+}
+${parameters.map((each) => `try ${each}`).join('\n')}
+busybox poweroff -f
+`;
+
+const scratch = mkdtempSync(join(tmpdir(), 'vtkit-linux-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+/** What Linux sent to COM1 from its first process on, and how the machine ended. */
+async function bootLinux(): Promise<{ lines: readonly string[]; outcome: string; release: string }> {
+  const { release, kernel, initrd } = debianKernel();
+  const program = join(scratch, 'kvm-hello');
+  const source = fileURLToPath(new URL('programs/kvm-hello.c', import.meta.url));
+  execFileSync('gcc', ['-O2', '-Wall', '-static', '-o', program, source]);
+  const own = cpio([
+    { path: 'init', mode: 0o100755, content: Buffer.from(init) },
+    { path: 'bin/kvm-hello', mode: 0o100755, content: readFileSync(program) },
+  ]);
+  // Linux unpacks one archive behind the other: the lab's modules, and then what is done with them here.
+  const bytes = Buffer.concat([readFileSync(initrd), own]);
+  let text = '';
+  const pc = await Pc.create({
+    backend: 'emulated',
+    memoryBytes: 512 << 20,
+    onSerial: (byte) => {
+      text += String.fromCharCode(byte);
+    },
+  });
+  const late = setTimeout(() => pc.machine.stop(), 220_000);
+  try {
+    pc.load(readFileSync(kernel), {
+      name: 'vmlinuz',
+      append: 'console=ttyS0 panic=-1 loglevel=1',
+      initrd: { name: 'initrd', bytes },
+    });
+    const { kind } = await pc.run();
+    if (process.env.KEEP_LINUX_LOG !== undefined) writeFileSync(process.env.KEEP_LINUX_LOG, text);
+    const lines = text.split(/\r?\n/).filter((line) => line !== '');
+    return { lines, outcome: kind, release };
+  } finally {
+    clearTimeout(late);
+    pc.machine.close();
+  }
+}
+
+describe("Debian's Linux on the emulated processor", () => {
+  let booted: Awaited<ReturnType<typeof bootLinux>>;
+  beforeAll(async () => {
+    booted = await bootLinux();
+  }, 240_000);
+
+  it('comes to its first process, and turns the machine off', () => {
+    expect(booted.lines[0]).toBe(`user space of ${booted.release}`);
+    expect(booted.outcome).toBe('powered-off');
+  });
+
+  it.each(parameters)('has a KVM that runs a guest, with %s', (given) => {
+    const at = booted.lines.findIndex((line) => line.startsWith(`kvm_intel ${given}:`));
+    const ept = given.includes('ept=1');
+    const flags = [ept, !given.includes('flexpriority=0'), true, ept].map((on) => (on ? 'Y' : 'N')).join('');
+    expect(booted.lines.slice(at, at + 2), booted.lines.join('\n')).toEqual([`kvm_intel ${given}: ${flags}`, 'hello']);
+  });
+});
