@@ -17,7 +17,7 @@
       "sources": [
         "native/bus/bus.cc",
         "native/bus/outbox.cc",
-        "native/devices/clock.cc",
+        "native/devices/thread-alarm.cc",
         "native/devices/io-apic.cc",
         "native/devices/pic.cc",
         "native/devices/pit.cc",
@@ -69,6 +69,7 @@
         "native/emulator/task.cc",
         "native/emulator/tlb.cc",
         "native/emulator/transfer.cc",
+        "native/emulator/virtual-clock.cc",
         "native/emulator/virtual-flag.cc",
         "native/emulator/vmx/capabilities.cc",
         "native/emulator/vmx/control-checks.cc",

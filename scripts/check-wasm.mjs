@@ -1,5 +1,5 @@
 // Compiles the emulator for wasm32 and runs nothing: it stays free of Node, Linux, threads and 64-bit hosts. What joins it to
-// machines and to the threads of a host (engine, rounds) is left out.
+// machines and to the threads of a host (engine, rounds, virtual clock) is left out.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,7 @@ const sources = rooms
   .flatMap((room) =>
     readdirSync(join(root, 'native', room), { recursive: true }).map((file) => join('native', room, file)),
   )
-  .filter((file) => file.endsWith('.cc') && !/\/(engine|rounds)\.cc$/.test(file));
+  .filter((file) => file.endsWith('.cc') && !/\/(engine|rounds|virtual-clock)\.cc$/.test(file));
 const zig = compiler();
 const folder = mkdtempSync(join(tmpdir(), 'vtkit-wasm-'));
 const compile = promisify(execFile);

@@ -1,20 +1,11 @@
 // Time for devices: what it is now, and a call when a moment has come.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <mutex>
-#include <thread>
+#include <memory>
 
 namespace vtkit::devices {
-
-class Clock {
- public:
-  virtual ~Clock() = default;
-  /** Nanoseconds since the machine was created; never goes back. */
-  virtual uint64_t nanoseconds() = 0;
-};
 
 class Alarm {
  public:
@@ -24,33 +15,13 @@ class Alarm {
   virtual void cancel() = 0;
 };
 
-/**
- * An alarm on a thread of its own, which exists from the first request on.
- *
- * Calls are at least kShortestGap apart: a guest that asks for a timer of half a million hertz gets what it can take
- * and does not keep a processor of the host busy.
- */
-class ThreadAlarm final : public Alarm {
+class Clock {
  public:
-  static constexpr uint64_t kShortestGap = 50000;  // nanoseconds
-
-  ThreadAlarm(Clock& clock, std::function<void()> expired) : clock_(clock), expired_(std::move(expired)) {}
-  ~ThreadAlarm() override;
-
-  void at(uint64_t nanoseconds) override;
-  void cancel() override;
-
- private:
-  void loop();
-
-  Clock& clock_;
-  const std::function<void()> expired_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  uint64_t deadline_ = 0;
-  uint64_t notBefore_ = 0;
-  bool armed_ = false, quit_ = false;
-  std::thread thread_;
+  virtual ~Clock() = default;
+  /** Nanoseconds since the machine was created; never goes back. */
+  virtual uint64_t nanoseconds() = 0;
+  /** An alarm of this clock: on a thread of its own, unless the clock knows better. */
+  virtual std::unique_ptr<Alarm> alarm(std::function<void()> expired);
 };
 
 }  // namespace vtkit::devices

@@ -178,7 +178,7 @@ void Pit::Counter::latchStatus(uint64_t tick) {
 Pit::Pit(Clock& clock, EdgeLine& irq0) : clock_(clock), irq0_(irq0) {
   counterPorts_.pit_ = controlPort_.pit_ = this;
   counters_[2].gate = false;
-  alarm_ = std::make_unique<ThreadAlarm>(clock, [this] { expired(); });
+  alarm_ = clock.alarm([this] { expired(); });
 }
 
 uint64_t Pit::now() {

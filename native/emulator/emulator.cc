@@ -143,7 +143,7 @@ void Emulator::trapBehind(bool steps) {
   deliverFault(cpu);
 }
 
-Emulator::Stop Emulator::run(uint64_t turnEnd) {
+Emulator::Stop Emulator::run(const uint64_t& turnEnd) {
   Cpu& cpu = *cpu_;
   setHostMxcsr(kMxcsrReset);
   cpu.halted = cpu.unknown = cpu.shutdown = cpu.closing = false;

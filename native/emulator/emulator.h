@@ -34,7 +34,7 @@ class Emulator final : private ApicHost {
   ~Emulator() override;
 
   /** Runs until one of the stops; to `turnEnd` ticks and the end of the block there. One thread at a time. */
-  Stop run(uint64_t turnEnd = kNever);
+  Stop run(const uint64_t& turnEnd = kNever);
   /** Time that passes without instructions. */
   void advanceTo(uint64_t tick);
   uint64_t ticks() const override;

@@ -110,7 +110,7 @@ bool Processor::stopDead() {
   return true;
 }
 
-Turn Processor::turn(uint64_t start, uint64_t end, uint64_t& until) {
+Turn Processor::turn(uint64_t start, const uint64_t& end, uint64_t& until) {
   emulator_.advanceTo(start);
   for (;;) {
     if (outside_->stopRequested()) return this->end(ExitKind::interrupted);

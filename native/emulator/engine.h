@@ -3,6 +3,7 @@
 
 #include "emulator/emulator.h"
 #include "emulator/rounds.h"
+#include "emulator/virtual-clock.h"
 #include "machine/engine.h"
 
 namespace vtkit::emulator {
@@ -13,12 +14,14 @@ class Processor;
 class Engine final : public machine::Engine, private bus::MessageSink {
  public:
   Engine(machine::Board& board, memory::GuestMemory& memory) : board_(board), memory_(memory) {}
+  ~Engine() override { clock_->detach(); }
 
   void addMemory(const memory::Slot&) override {}
   void removeMemory(const memory::Slot&) override {}
   void takeDirtyLog(const memory::Slot& slot, uint64_t* bitmap) override;
   std::unique_ptr<vcpu::Processor> createProcessor(uint32_t index, vcpu::Cell& cell) override;
   bus::MessageSink* messages() override { return this; }
+  std::shared_ptr<devices::Clock> virtualClock() override { return clock_; }
   void setIrqLine(uint32_t gsi, bool level) override;
   void connectIrqfd(uint32_t gsi, int eventfd, int resample, bool connect) override;
   void setMsiRoute(uint32_t gsi, uint64_t address, uint32_t data) override;
@@ -38,6 +41,7 @@ class Engine final : public machine::Engine, private bus::MessageSink {
   std::vector<Cpu*> cpus_;
   std::vector<Processor*> processors_;
   Rounds rounds_;
+  const std::shared_ptr<VirtualClock> clock_ = std::make_shared<VirtualClock>(rounds_);
 };
 
 class Processor final : public vcpu::Processor, private Platform, private Member {
@@ -67,7 +71,9 @@ class Processor final : public vcpu::Processor, private Platform, private Member
   friend class Engine;
 
   unsigned index() const override { return index_; }
-  Turn turn(uint64_t start, uint64_t end, uint64_t& until) override;
+  Turn turn(uint64_t start, const uint64_t& end, uint64_t& until) override;
+  uint64_t tick() const override { return emulator_.ticks(); }
+  void look() override { emulator_.attention(kInterrupt); }
   bool stopDead() override;
   Turn end(vcpu::ExitKind kind);
   Turn sleep(uint64_t end, uint64_t& until);

@@ -42,18 +42,24 @@ void Rounds::drive(std::unique_lock<std::mutex>& lock, const Member& own) {
     }
     woken_ = false;
     lock.unlock();
-    const uint64_t end = now_ + (members.size() == 1 ? kAlone : kSlice);
-    uint64_t next = ~uint64_t{0};
+    const uint64_t start = now_;
+    if (timeline_ != nullptr) timeline_->fire(start);
+    end_ = start + (members.size() == 1 ? kAlone : kSlice);
+    if (timeline_ != nullptr) end_ = std::min(end_, std::max(timeline_->due(), start + 1));
+    uint64_t next = kNever;
     std::vector<Member*> ended;
     bool busy = false, alive = false;
     for (Member* member : members) {
-      uint64_t until = ~uint64_t{0};
-      const Turn turn = member->turn(now_, end, until);
+      uint64_t until = kNever;
+      running_ = member;
+      const Turn turn = member->turn(start, end_, until);
+      running_ = nullptr;
       next = std::min(next, until);
       busy = busy || turn == Turn::busy;
       alive = alive || turn == Turn::idle;
       if (turn == Turn::ended) ended.push_back(member);
     }
+    if (timeline_ != nullptr) next = std::min(next, timeline_->due());
     const bool dead = !busy && !alive && ended.empty();
     if (dead) {
       for (Member* member : members) {
@@ -63,14 +69,26 @@ void Rounds::drive(std::unique_lock<std::mutex>& lock, const Member& own) {
     lock.lock();
     for (Seat& seat : seats_) seat.ended = seat.ended || std::count(ended.begin(), ended.end(), seat.member) != 0;
     if (!ended.empty()) changed_.notify_all();
-    now_ = end;
+    now_ = end_;
     if (busy || !ended.empty()) continue;
-    if (next != ~uint64_t{0}) {
-      now_ = std::max(now_, next);
+    if (next != kNever) {
+      now_ = std::max<uint64_t>(now_, next);
     } else {
       changed_.wait(lock, [this] { return woken_; });
     }
   }
+}
+
+uint64_t Rounds::now() const {
+  const Member* const running = running_;
+  return running == nullptr ? now_.load() : running->tick();
+}
+
+void Rounds::shorten(uint64_t tick) {
+  Member* const running = running_;
+  if (running == nullptr || tick >= end_) return;
+  end_ = std::max(tick, running->tick());
+  running->look();
 }
 
 void Rounds::wake() {

@@ -1,6 +1,7 @@
 // Several processors that take turns, so that a machine does the same each time.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -22,10 +23,25 @@ class Member {
  public:
   virtual ~Member() = default;
   virtual unsigned index() const = 0;
-  /** Runs from one tick to another, which idle time fills up. `until` is the tick of the next event of an idle one. */
-  virtual Turn turn(uint64_t start, uint64_t end, uint64_t& until) = 0;
+  /** Runs from one tick to another, which idle time fills up, and which may come nearer meanwhile. `until` is the tick
+   * of the next event of an idle one. */
+  virtual Turn turn(uint64_t start, const uint64_t& end, uint64_t& until) = 0;
   /** Everybody is dead: leaves, if that is how its run ends. */
   virtual bool stopDead() = 0;
+  /** Of its time stamp counter. */
+  virtual uint64_t tick() const = 0;
+  /** Makes it look again where its turn ends. */
+  virtual void look() = 0;
+};
+
+/** What happens at ticks beside the processors. */
+class Timeline {
+ public:
+  virtual ~Timeline() = default;
+  /** The tick of the next happening, or Rounds::kNever. */
+  virtual uint64_t due() = 0;
+  /** Lets happen what is due. Called between turns. */
+  virtual void fire(uint64_t tick) = 0;
 };
 
 /**
@@ -36,7 +52,7 @@ class Member {
 class Rounds {
  public:
   /** Ticks of a turn: short where processors wait for each other. */
-  static constexpr uint64_t kSlice = 1000, kAlone = 1000000;
+  static constexpr uint64_t kSlice = 1000, kAlone = 1000000, kNever = ~uint64_t{0};
 
   /** One more member will come. The first round waits a moment for all, so that they begin together each time. */
   void expect() { expected_++; }
@@ -44,6 +60,12 @@ class Rounds {
   void run(Member& member);
   /** Something changed outside. Any thread. */
   void wake();
+
+  void follow(Timeline* timeline) { timeline_ = timeline; }
+  /** The tick of the processor whose turn it is, or at which the next turn begins. */
+  uint64_t now() const;
+  /** The timeline wants to be asked at a tick: no turn goes past it. */
+  void shorten(uint64_t tick);
 
  private:
   struct Seat {
@@ -56,7 +78,10 @@ class Rounds {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Seat> seats_;  // by index
-  uint64_t now_ = 0;
+  std::atomic<uint64_t> now_{0};
+  std::atomic<Member*> running_{nullptr};
+  uint64_t end_ = 0;  // of the turn that runs
+  Timeline* timeline_ = nullptr;
   size_t expected_ = 0;
   bool gathered_ = false, driven_ = false, woken_ = false;
 };

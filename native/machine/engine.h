@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "bus/message.h"
+#include "devices/clock.h"
 #include "machine/board.h"
 #include "memory/guest-memory.h"
 #include "vcpu/processor.h"
@@ -25,6 +26,9 @@ class Engine {
 
   /** Where an I/O APIC of the board sends its interrupts, or null if processors here have no local APIC for it. */
   virtual bus::MessageSink* messages() { return nullptr; }
+
+  /** The clock of the processors' own time, or null where they run in real time. */
+  virtual std::shared_ptr<devices::Clock> virtualClock() { return nullptr; }
 
   /** Whether the machine was created with the engine's own interrupt controller. */
   virtual bool hasIrqLines() const { return false; }

@@ -106,9 +106,9 @@ class MachineClock final : public devices::Clock {
 
 /** The timer with what it refers to. */
 struct Timer {
-  Timer(machine::Board& board, std::shared_ptr<devices::InterruptLines> lines)
-      : clock(board), lines(std::move(lines)), pit(clock, this->lines->line(0)) {}
-  MachineClock clock;
+  Timer(std::shared_ptr<devices::Clock> time, std::shared_ptr<devices::InterruptLines> lines)
+      : clock(std::move(time)), lines(std::move(lines)), pit(*clock, this->lines->line(0)) {}
+  std::shared_ptr<devices::Clock> clock;
   std::shared_ptr<devices::InterruptLines> lines;
   devices::Pit pit;
 };
@@ -142,11 +142,13 @@ class Machine::Board::OpenLine final : public bus::Line {
   void set(bool) override {}
 };
 
-bool Machine::Board::addPc(machine::Machine& machine) {
+bool Machine::Board::addPc(machine::Machine& machine, bool virtualTime) {
   using bus::Space;
   lines = std::make_shared<devices::InterruptLines>([&machine] { machine.interruptChanged(); },
                                                     machine.engine().messages());
-  auto timer = std::make_shared<Timer>(machine.board(), lines);
+  if (virtualTime) clock = machine.engine().virtualClock();
+  if (clock == nullptr) clock = std::make_shared<MachineClock>(machine.board());
+  auto timer = std::make_shared<Timer>(clock, lines);
   devices::Pic& pic = lines->pic();
   devices::IoApic* ioApic = lines->ioApic();
   bus::Bus& bus = machine.board().bus();
@@ -187,7 +189,12 @@ bool Machine::Board::addUart(machine::Machine& machine, uint64_t from, uint32_t 
 
 void Machine::addPc(Info info) {
   machine::Machine& machine = open();
-  requireMapped(info.Env(), devices_->addPc(machine), 0x20);
+  requireMapped(info.Env(), devices_->addPc(machine, info[0].ToBoolean()), 0x20);
+}
+
+Napi::Value Machine::nanoseconds(Info info) {
+  const uint64_t now = devices_->clock != nullptr ? devices_->clock->nanoseconds() : open().board().nanoseconds();
+  return Napi::BigInt::New(info.Env(), now);
 }
 
 void Machine::addUart(Info info) {

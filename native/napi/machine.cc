@@ -35,6 +35,7 @@ void Machine::init(Napi::Env env, Napi::Object exports) {
                                          InstanceMethod<&Machine::mapOutside>("mapOutside"),
                                          InstanceMethod<&Machine::unmap>("unmap"),
                                          InstanceMethod<&Machine::addPc>("addPc"),
+                                         InstanceMethod<&Machine::nanoseconds>("nanoseconds"),
                                          InstanceMethod<&Machine::addUart>("addUart"),
                                          InstanceMethod<&Machine::receive>("receive"),
                                          InstanceMethod<&Machine::setIrqLine>("setIrqLine"),

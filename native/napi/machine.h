@@ -42,6 +42,7 @@ class Machine final : public Napi::ObjectWrap<Machine> {
   void mapOutside(Info info);
   void unmap(Info info);
   void addPc(Info info);
+  Napi::Value nanoseconds(Info info);
   void addUart(Info info);
   void receive(Info info);
   void setIrqLine(Info info);

@@ -20,6 +20,7 @@ interface RunFlags {
   readonly memory: number;
   readonly cpus: number;
   readonly cpu?: string;
+  readonly clock?: 'virtual' | 'real';
   readonly timeout?: number;
   readonly trace?: string;
   readonly debugExit: number;
@@ -45,6 +46,12 @@ export function runCommand(): Command {
     .option('--memory <size>', 'guest memory, with suffix K, M or G', parseSize, 128 << 20)
     .option('--cpus <n>', 'virtual processors', parseCount, 1)
     .option('--cpu <file>', 'the CPU that the guest sees: a baseline, or a file that was taken of a host')
+    .addOption(
+      new Option(
+        '--clock <kind>',
+        "what devices count: virtual, the emulated processor's instructions; or real time (default: virtual if emulated)",
+      ).choices(['virtual', 'real']),
+    )
     .option('--timeout <seconds>', 'give up after this time, with exit code 124', parseSeconds)
     .option('--trace <file>', 'write each exit as a line of JSON')
     .option('--debug-exit <port>', 'port whose writes end the run', parsePort, 0xf4)
@@ -81,6 +88,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     memoryBytes: flags.memory,
     cpus: flags.cpus,
     debugExitPort: flags.debugExit,
+    ...(flags.clock === undefined ? {} : { clock: flags.clock }),
     onSerial: (byte) => terminal.write(byte),
     ...(trace === undefined ? {} : { trace: (event: TraceEvent) => traceLine(trace, event) }),
   });

@@ -22,6 +22,11 @@ export interface MachineOptions {
   readonly cpus?: number;
   /** Who answers interrupts: `none` unless given. */
   readonly irqchip?: Irqchip;
+  /**
+   * What the 8254 and other devices count: `virtual` is the time stamp counter of the emulated processor, so that a guest
+   * does the same on every run; `real` is the host's time. The emulated backend has `virtual` unless told, KVM `real`.
+   */
+  readonly clock?: 'virtual' | 'real';
   /** What accesses give that nobody claims: an exit, or all ones with writes ignored (`open-bus`). */
   readonly unclaimed?: 'exit' | 'open-bus';
   /** Devices of the host (a VfioDevice), on the guest's PCI bus from device 1 on: `machine.pci` is its root then. */
@@ -73,6 +78,8 @@ export class Machine {
   readonly ports: Space;
   readonly mmio: Space;
   readonly irqchip: Irqchip;
+  /** What the devices' time follows. */
+  readonly clock: 'virtual' | 'real';
   /** The PCI root, of a machine that was created with devices. */
   readonly pci: PciRoot | undefined;
   /** @internal */
@@ -117,6 +124,12 @@ export class Machine {
     this.#engine = engine;
     this.backend = chosen;
     this.irqchip = options.irqchip;
+    this.clock = options.clock ?? (chosen.kind === 'emulated' ? 'virtual' : 'real');
+    if (this.clock === 'virtual' && chosen.kind !== 'emulated') {
+      throw new NotSupportedError('a guest on KVM runs in real time', {
+        requires: "backend: 'emulated', whose instructions are counted",
+      });
+    }
     this.memory = new GuestMemory(native, () => this.#assertIdle());
     const slots = options.memory ?? (options.memoryBytes ? [{ guestPhysical: 0n, bytes: options.memoryBytes }] : []);
     for (const slot of slots) this.memory.addSlot(slot);
@@ -138,7 +151,7 @@ export class Machine {
     );
     if (options.unclaimed === 'open-bus')
       for (const space of ['ports', 'memory'] as const) native.setDefault(space, true);
-    if (options.irqchip === 'pic') native.addPc();
+    if (options.irqchip === 'pic') native.addPc(this.clock === 'virtual');
     if (options.trace !== undefined) native.setTracing(true);
 
     const drain = (): void => this.#outbox.drain();
@@ -243,6 +256,12 @@ export class Machine {
     this.#requireKvm('ioeventfd');
     const { space, address, bytes, value } = target;
     KernelError.guard(() => this.#engine.native.connectIoeventfd(space, address, bytes, value, eventfd, connect));
+  }
+
+  /** Nanoseconds since the machine was created, on its devices' clock. */
+  nanoseconds(): bigint {
+    this.#assertOpen();
+    return this.#engine.native.nanoseconds();
   }
 
   /** Asks every running vCPU to stop. */

@@ -11,10 +11,13 @@ import { mapTestDevice } from './test-device.ts';
 
 const com1 = { port: 0x3f8, line: 4 } as const;
 
+/** When virtual time begins. */
+const virtualStart = Date.UTC(2000, 0, 1);
+
 /** Where the ACPI tables lie: in what would be the firmware's ROM. */
 const tablesAddress = 0xe_0000;
 
-export interface PcOptions extends Pick<MachineOptions, 'backend' | 'trace' | 'cpus' | 'signal'> {
+export interface PcOptions extends Pick<MachineOptions, 'backend' | 'trace' | 'cpus' | 'signal' | 'clock'> {
   readonly memoryBytes: number;
   /** The port whose writes end the run, as QEMU's isa-debug-exit; 0xf4 unless given. */
   readonly debugExitPort?: number;
@@ -39,7 +42,7 @@ export class Pc {
 
   /** Creates the machine and its devices; load an image with {@link Pc.load}. */
   static async create(options: PcOptions): Promise<Pc> {
-    const { memoryBytes, backend, trace, cpus, signal } = options;
+    const { memoryBytes, backend, trace, cpus, signal, clock } = options;
     const machine = await Machine.create({
       backend: backend ?? 'auto',
       memoryBytes,
@@ -49,6 +52,7 @@ export class Pc {
       unclaimed: 'open-bus',
       ...(trace === undefined ? {} : { trace }),
       ...(signal === undefined ? {} : { signal }),
+      ...(clock === undefined ? {} : { clock }),
     });
     return new Pc(machine, options);
   }
@@ -66,11 +70,14 @@ export class Pc {
       { from: debugExit, count: 4 },
       { write: (_port, _size, value) => end({ kind: 'debug-exit', value: Number(value) }) },
     );
-    mapPowerManagement(machine.ports, () => end({ kind: 'powered-off' }));
+    const nanoseconds = (): bigint => machine.nanoseconds();
+    mapPowerManagement(machine.ports, nanoseconds, () => end({ kind: 'powered-off' }));
     mapReset(machine.ports, () => end({ kind: 'reset' }));
     const size = { memoryBytes: options.memoryBytes, cpus: options.cpus ?? 1 };
     machine.ports.map(fwCfgPorts, fwCfg(size));
-    machine.ports.map(rtcPorts, rtc(size));
+    const start = machine.clock === 'virtual' ? virtualStart : Date.now();
+    const now = (): Date => new Date(start + Number(nanoseconds() / 1_000_000n));
+    machine.ports.map(rtcPorts, rtc({ ...size, now }));
     mapTestDevice(machine);
     if (options.memoryBytes >= 1 << 20) {
       const [powerManagementBase] = powerManagementBases;

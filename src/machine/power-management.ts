@@ -7,9 +7,9 @@ export const powerManagementBases = [0x600, 0xb000] as const;
 /** SLP_EN, and SLP_TYP beside it. */
 const sleepEnable = 0x2000;
 const sleepBits = 0x3c00;
-const timerHertz = 3_579_545;
+const timerHertz = 3_579_545n;
 
-export function mapPowerManagement(ports: Space, powerOff: () => void): void {
+export function mapPowerManagement(ports: Space, nanoseconds: () => bigint, powerOff: () => void): void {
   for (const base of powerManagementBases) {
     ports.map({ from: base, count: 4 }, { read: () => 0, write: () => {} }); // PM1 status and enable: no events
     ports.map(
@@ -23,7 +23,7 @@ export function mapPowerManagement(ports: Space, powerOff: () => void): void {
     );
     ports.map(
       { from: base + 8, count: 4 },
-      { read: () => Math.floor((performance.now() * timerHertz) / 1000) % 2 ** 32, write: () => {} },
+      { read: () => Number(((nanoseconds() * timerHertz) / 1_000_000_000n) & 0xffff_ffffn), write: () => {} },
     );
   }
 }

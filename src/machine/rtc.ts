@@ -20,7 +20,7 @@ const clock: Readonly<Record<number, (now: Date) => number>> = {
 };
 
 /** Port 0x70 chooses a register, port 0x71 reads and writes it. The time cannot be set. */
-export function rtc(machine: { memoryBytes: number; cpus: number }): AccessHandler {
+export function rtc(machine: { memoryBytes: number; cpus: number; now: () => Date }): AccessHandler {
   const kilobytes = Math.max(0, Math.min(machine.memoryBytes / 1024 - 1024, 0xffff));
   const above16M = Math.max(0, Math.min((Math.min(machine.memoryBytes, 2 ** 32) - (16 << 20)) / 65536, 0xffff));
   const registers = new Uint8Array(128);
@@ -35,6 +35,6 @@ export function rtc(machine: { memoryBytes: number; cpus: number }): AccessHandl
       if (port === rtcPorts.from) index = Number(value) & 0x7f;
       else if (clock[index] === undefined && index !== 0x0c && index !== 0x0d) registers[index] = Number(value);
     },
-    read: (port) => (port === rtcPorts.from ? 0xff : (clock[index]?.(new Date()) ?? registers[index] ?? 0xff)),
+    read: (port) => (port === rtcPorts.from ? 0xff : (clock[index]?.(machine.now()) ?? registers[index] ?? 0xff)),
   };
 }

@@ -170,7 +170,10 @@ export interface NativeMachine {
   /** Accesses of the range come to JavaScript: as exits, or writes through the outbox if posted. */
   mapOutside(space: Space, from: Address, count: number, posted: boolean): void;
   unmap(space: Space, from: Address): void;
-  addPc(): void;
+  /** The 8259s and the 8254, in the processors' own time where they have one and it is asked for. */
+  addPc(virtualTime: boolean): void;
+  /** Since the machine was created, on the clock of its devices. */
+  nanoseconds(): bigint;
   addUart(from: number, line: number): void;
   receive(from: number, data: Uint8Array): void;
   setIrqLine(line: number, level: boolean): void;

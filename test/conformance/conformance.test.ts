@@ -39,9 +39,11 @@ describe('on the emulated backend a guest', () => {
   }
 });
 
-describe('on the emulated backend several processors', () => {
-  it('do the same in every run', async () => {
-    const guest = guests.find(({ cpus }) => cpus > 1) as (typeof guests)[number];
+describe('on the emulated backend', () => {
+  const of = (name: string) => guests.find((guest) => guest.name === name) as (typeof guests)[number];
+
+  it.each(['processors', 'real-timer'])('%s does the same in every run, to the instruction', async (name) => {
+    const guest = of(name);
     const counts = [];
     for (let i = 0; i < 3; i++) {
       const { log } = await runOnVtkit(guest, 'emulated');

@@ -127,7 +127,7 @@ describe('vtkit', () => {
     [
       'gzip',
       [0x1f, 0x8b, 8, 0],
-      /is gzip-compressed \(at offset 0x0\); expected a flat real-mode image, or an ELF file/,
+      /is gzip-compressed \(at offset 0x0\); expected a flat real-mode image, a Linux bzImage, or an ELF file/,
     ],
     ['elf64', [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1], /an ELF file without a multiboot-1 header/],
     ['empty', [], /is empty/],

@@ -1,5 +1,6 @@
 // The timer, against the 8254 data sheet, with time passed by hand.
 #include "devices/pit.h"
+#include "devices/thread-alarm.h"
 
 #include <atomic>
 #include <chrono>

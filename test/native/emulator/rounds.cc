@@ -19,10 +19,14 @@ struct Player final : emulator::Member {
   using Play = std::function<Turn(uint64_t start, uint64_t end, uint64_t& until)>;
   Player(unsigned number, Play play) : number(number), play(std::move(play)) {}
   unsigned index() const override { return number; }
-  Turn turn(uint64_t start, uint64_t end, uint64_t& until) override { return play(start, end, until); }
+  Turn turn(uint64_t start, const uint64_t& end, uint64_t& until) override { return play(start, end, until); }
   bool stopDead() override { return number == 0; }
+  uint64_t tick() const override { return ticks; }
+  void look() override { looks++; }
   const unsigned number;
   const Play play;
+  uint64_t ticks = 0;
+  unsigned looks = 0;
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 // The alarm's thread.
-#include "devices/clock.h"
+#include "devices/thread-alarm.h"
 
 #include <pthread.h>
 
@@ -11,6 +11,10 @@ namespace vtkit::devices {
 
 namespace {
 constexpr uint64_t kLongestWait = uint64_t{3600} * 1000000000;  // what a library's clock surely adds without overflow
+}
+
+std::unique_ptr<Alarm> Clock::alarm(std::function<void()> expired) {
+  return std::make_unique<ThreadAlarm>(*this, std::move(expired));
 }
 
 ThreadAlarm::~ThreadAlarm() {
