@@ -51,4 +51,6 @@ export {
   type PlanOptions,
   planAssignment,
 } from './vfio/plan.ts';
+export { checkGuest, type Fields, type Problem } from './vmcs/guest-checks.ts';
+export { readKernelLog, type VmcsDump } from './vmcs/kernel-log.ts';
 export { type PoolOptions, planPools, VmdqPlan } from './vmdq/plan.ts';

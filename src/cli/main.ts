@@ -20,6 +20,7 @@ const commands = {
   vfio: async () => (await import('./vfio.ts')).vfioCommand(),
   vmdq: async () => (await import('./vmdq.ts')).vmdqCommand(),
   sriov: async () => (await import('./sriov.ts')).sriovCommand(),
+  vmcs: async () => (await import('./vmcs.ts')).vmcsCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
 } as const;
 

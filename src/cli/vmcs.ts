@@ -1,0 +1,120 @@
+/** `vtkit vmcs`: what a VMCS holds, and which check of VM entry it breaks; from the logs of kvm_intel. */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { UsageError } from '../errors.ts';
+import { checkGuest, type Problem } from '../vmcs/guest-checks.ts';
+import { readKernelLog, type VmcsDump } from '../vmcs/kernel-log.ts';
+import { exitReasons } from '../x86/exit-reasons.ts';
+import { colour } from './report.ts';
+
+const broken = 1;
+
+interface Flags {
+  readonly json?: boolean;
+}
+
+const how = `
+A kernel prints its VMCS when a VM entry fails, if kvm_intel was told to:
+  modprobe kvm_intel dump_invalid_vmcs=1
+`;
+
+export function vmcsCommand(): Command {
+  const file = ['<file>', "a kernel log with VMCS dumps, '-' for standard input"] as const;
+  return new Command('vmcs')
+    .description('Read the VMCS dumps of a kernel log, and name the checks of VM entry that they break.')
+    .addCommand(
+      new Command('check')
+        .description('Name every check on the guest state that a VMCS breaks, with its section of the manual.')
+        .argument(...file)
+        .option('--json', 'print an array: a row for each dump')
+        .addHelpText(
+          'after',
+          `${how}
+Exit codes:
+  0  no check is broken    1  one is    2  misuse, or no dump in the file
+
+Examples:
+  vtkit vmcs check kernel.log
+  dmesg | vtkit vmcs check -`,
+        )
+        .action(check),
+    )
+    .addCommand(
+      new Command('show')
+        .description('Show the fields of the VMCSs that a log has.')
+        .argument(...file)
+        .option('--json', 'print an array: the fields of each dump')
+        .addHelpText('after', how)
+        .action(show),
+    );
+}
+
+function read(file: string): readonly VmcsDump[] {
+  let text: string;
+  try {
+    text = readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (cause) {
+    throw new UsageError(`'${file}' cannot be read: ${(cause as Error).message}`, { cause });
+  }
+  return readKernelLog(text, file === '-' ? 'standard input' : file);
+}
+
+const hex = (value: bigint): string => `0x${value.toString(16)}`;
+
+/** What ended the guest's last run, in words. */
+function reasonOf({ fields }: VmcsDump): string {
+  const reason = fields.get('exitReason');
+  if (reason === undefined) return 'no exit reason';
+  const basic = Number(reason & 0xffffn);
+  const row = exitReasons.find(({ number }) => number === basic);
+  return `exit reason ${hex(reason)}: ${row === undefined ? basic : row.says}`;
+}
+
+function check(file: string, flags: Flags): void {
+  const found = read(file).map((dump) => ({ dump, ...checkGuest(dump.fields) }));
+  if (found.some(({ problems }) => problems.length > 0)) process.exitCode = broken;
+  if (flags.json) {
+    const rows = found.map(({ dump, problems, unknown }) => ({
+      line: dump.line,
+      exitReason: dump.fields.has('exitReason') ? hex(dump.fields.get('exitReason') ?? 0n) : null,
+      problems: problems.map(({ fields, ...rest }) => ({
+        ...rest,
+        fields: Object.fromEntries(fields.map(({ field, value }) => [field, hex(value)])),
+      })),
+      unknown,
+    }));
+    process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
+    return;
+  }
+  for (const { dump, problems, unknown } of found) {
+    process.stdout.write(`${colour('bold', `VMCS at line ${dump.line}`, process.stdout)} · ${reasonOf(dump)}\n`);
+    process.stdout.write(problems.map(paragraph).join(''));
+    if (problems.length === 0) process.stdout.write('  every check that could be judged holds\n');
+    if (unknown.length > 0)
+      process.stdout.write(`  not judged, as a field is not in the dump: ${unknown.join(', ')}\n`);
+    process.stdout.write(
+      "  not judged, as they need the processor's capability MSRs: reserved bits of CR0, CR4 and the controls\n",
+    );
+  }
+}
+
+function paragraph({ id, section, says, fields }: Problem): string {
+  const values = fields.map(({ field, value }) => `${field} ${hex(value)}`).join(', ');
+  return `  ${colour('red', id, process.stdout)} (SDM Vol. 3C, ${section}): ${says}\n    ${values}\n`;
+}
+
+function show(file: string, flags: Flags): void {
+  const dumps = read(file);
+  if (flags.json) {
+    const rows = dumps.map(({ line, fields }) => ({
+      line,
+      fields: Object.fromEntries([...fields].map(([field, value]) => [field, hex(value)])),
+    }));
+    process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
+    return;
+  }
+  for (const dump of dumps) {
+    process.stdout.write(`${colour('bold', `VMCS at line ${dump.line}`, process.stdout)} · ${reasonOf(dump)}\n`);
+    for (const [field, value] of dump.fields) process.stdout.write(`  ${field.padEnd(36)} ${hex(value)}\n`);
+  }
+}
