@@ -149,6 +149,8 @@ bool intN(Cpu& cpu, const MicroOp& op) {
 bool int3(Cpu& cpu, const MicroOp&) { return trap(cpu, kBp, vmx::kSoftwareException); }
 bool int1(Cpu& cpu, const MicroOp&) {
   // It takes along what MOV SS held back.
+  cpu.vmx.debugConditions = cpu.dataHits;
+  cpu.vmx.dr6Before = cpu.dr6;
   cpu.dr6 = (cpu.dr6 & ~uint64_t{15}) | cpu.dataHits;
   cpu.dataHits = 0;
   return trap(cpu, kDb, vmx::kPrivilegedSoftwareException);

@@ -21,7 +21,7 @@ bool exceptionLeaves(Cpu& cpu, uint8_t vector, EventType type, bool hasError, ui
   if (type == kHardwareException && vector == kPfFault) {
     qualification = cpu.cr2;
     cpu.cr2 = vmx.cr2Before;
-  } else if (type == kHardwareException && vector == kDb) {
+  } else if (type != kSoftwareInterrupt && vector == kDb) {
     qualification = vmx.debugConditions;
     cpu.dr6 = vmx.dr6Before;
   }

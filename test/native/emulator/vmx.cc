@@ -296,3 +296,23 @@ TEST("with the TPR shadow the guest moves its task priority without exits, until
   guest.again();
   CHECK_EQUAL(guest.basicReason(), static_cast<uint64_t>(ExitReason::hlt));
 }
+
+TEST("INT1 that exits leaves DR6 alone, and tells as qualification what MOV SS held back") {
+  VmxGuest guest;
+  guest.field(Field::exceptionBitmap, 1u << 1);
+  guest.processor->cpu().dr[0] = VmxGuest::kData;
+  guest.field(Field::guestDr7, 0x30403);  // reads and writes of a byte at DR0
+  guest.control(Field::entryControls, emulator::vmx::onEntry::kLoadDebugControls);
+  const uint64_t dr6 = guest.processor->cpu().dr6;
+  guest.enter("\xf1");
+  CHECK_EQUAL(guest.basicReason(), 0u);
+  CHECK_EQUAL(guest.field(Field::exitInterruptionInformation), 0x80000501u);
+  CHECK_EQUAL(guest.field(Field::exitQualification), 0u);
+  CHECK_EQUAL(guest.processor->cpu().dr6, dr6);
+  // mov ss, [kData]; int1
+  guest.put<uint16_t>(VmxGuest::kData, 16);
+  guest.enter(BYTES("\x8e\x14\x25") + bytesOf(VmxGuest::kData) + "\xf1");
+  CHECK_EQUAL(guest.field(Field::exitInterruptionInformation), 0x80000501u);
+  CHECK_EQUAL(guest.field(Field::exitQualification), 1u);
+  CHECK_EQUAL(guest.processor->cpu().dr6, dr6);
+}
