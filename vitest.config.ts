@@ -1,10 +1,17 @@
 import { defineConfig } from 'vitest/config';
+// @ts-expect-error: the labs' scripts run without a build, and so have no types
+import { hasSmallKernel } from './scripts/lab.d/kernel.mjs';
 import { labPool } from './test/lab/pool.ts';
 
 const common = { testTimeout: 60_000, hookTimeout: 60_000, pool: 'forks' as const };
 
 /** Files whose tests run inside the QEMU lab, in one machine. */
 const inside = ['test/lab/**/*.qemu.test.ts'];
+
+/** Files that run on the small kernel too, where it is there: with IOMMUFD, and with simulated network cards. */
+const small: Readonly<Record<string, string[]>> = hasSmallKernel()
+  ? { netdevsim: ['test/lab/vf-settings.qemu.test.ts'], iommufd: ['test/lab/vfio.qemu.test.ts'] }
+  : {};
 
 /** `unit` needs nothing but Node; `host` uses the built addon and this machine's /dev/kvm; the
  * labs' projects boot machines of their own. */
@@ -52,6 +59,9 @@ export default defineConfig({
           include: inside,
         },
       },
+      ...Object.entries(small).map(([variant, include]) => ({
+        test: { ...common, name: `lab-${variant}`, pool: labPool, isolate: false, fileParallelism: false, include },
+      })),
     ],
   },
 });

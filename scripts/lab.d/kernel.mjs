@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { cpio } from './cpio.mjs';
 import { LabError } from './error.mjs';
 import { allModules } from './variants.mjs';
@@ -22,6 +23,44 @@ import { allModules } from './variants.mjs';
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'vtkit', 'lab');
 const init = new URL('init', import.meta.url);
 const busybox = '/bin/busybox';
+/** A kernel of Debian's source, kept beside the checkout: lab/boot/{vmlinuz,config}-lab and its few modules in one archive. */
+const smallArchive =
+  process.env.VTKIT_LAB_KERNEL ??
+  fileURLToPath(new URL('../../../shared/lab-kernel/kernel-lab.tar.gz', import.meta.url));
+
+/** Its drivers are built in, but for these. */
+const smallModules = ['kvm_amd'];
+
+export const hasSmallKernel = () => existsSync(smallArchive);
+
+/** @returns {{ kernel: string, initrd: string }} files in the cache, of the kernel with IOMMUFD and netdevsim */
+export function smallKernel() {
+  if (!hasSmallKernel())
+    throw new LabError(
+      'the kernel with IOMMUFD and netdevsim is not there',
+      'set VTKIT_LAB_KERNEL to its archive: lab/boot/vmlinuz-lab, lab/boot/config-lab, lab/lib/modules/*.ko',
+    );
+  mkdirSync(cache, { recursive: true });
+  forgetUnused();
+  const hash = createHash('sha256');
+  for (const file of [smallArchive, init, busybox]) hash.update(readFileSync(file));
+  const name = hash.digest('hex').slice(0, 16);
+  const [kernel, initrd] = ['vmlinuz', 'initrd'].map((part) => join(cache, `${part}-lab-${name}`));
+  if (!existsSync(kernel) || !existsSync(initrd)) {
+    const folder = mkdtempSync(join(cache, 'unpack-'));
+    try {
+      execFileSync('tar', ['-xzf', smallArchive, '-C', folder]);
+      const modules = closure(join(folder, 'lab/lib/modules'), smallModules);
+      writeFileSync(join(folder, 'initrd'), initialFileSystem(modules, join(folder, 'lab/boot/config-lab')));
+      renameSync(join(folder, 'lab/boot/vmlinuz-lab'), kernel);
+      renameSync(join(folder, 'initrd'), initrd);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+  for (const file of [kernel, initrd]) utimesSync(file, new Date(), new Date());
+  return { kernel, initrd };
+}
 
 /** @returns {{ release: string, kernel: string, initrd: string }} files in the cache, made where they are missing */
 export function debianKernel() {
@@ -86,7 +125,7 @@ function unpack(archive, release, { kernel, initrd }) {
   const folder = mkdtempSync(join(cache, 'unpack-'));
   try {
     execFileSync('dpkg-deb', ['-x', archive, folder]);
-    const modules = closure(join(folder, 'lib/modules', release, 'kernel'));
+    const modules = closure(join(folder, 'lib/modules', release, 'kernel'), allModules);
     writeFileSync(join(folder, 'initrd'), initialFileSystem(modules, join(folder, 'boot', `config-${release}`)));
     renameSync(join(folder, 'boot', `vmlinuz-${release}`), kernel);
     renameSync(join(folder, 'initrd'), initrd);
@@ -98,7 +137,7 @@ function unpack(archive, release, { kernel, initrd }) {
 const moduleName = (file) => basename(file).replace(/\.ko$/, '').replaceAll('-', '_');
 
 /** The modules that the labs name, each behind those that it depends on. */
-function closure(folder) {
+function closure(folder, names) {
   const files = new Map(
     readdirSync(folder, { recursive: true, encoding: 'utf8' })
       .filter((file) => file.endsWith('.ko'))
@@ -114,7 +153,7 @@ function closure(folder) {
     for (const each of depends) add(each.replaceAll('-', '_'));
     found.set(name, { content, depends });
   };
-  for (const name of allModules) add(name);
+  for (const name of names) add(name);
   return found;
 }
 

@@ -1,6 +1,6 @@
 // The QEMU lab: a Linux with VT-d, SR-IOV and SVM in QEMU's translator, which needs no rights and no KVM.
 import { spawn } from 'node:child_process';
-import { debianKernel } from './kernel.mjs';
+import { debianKernel, smallKernel } from './kernel.mjs';
 import { devicesOf, transport, variants } from './variants.mjs';
 
 /** What of its environment COMMAND keeps. */
@@ -12,7 +12,7 @@ const descriptor = (index) => 3 + index;
 function argumentsOf(variant, { kernel, initrd }, forInit = []) {
   const options = [
     ...['loglevel=4', 'panic=-1', 'mitigations=off', 'no_timer_check', 'nokaslr', 'console=ttyS0'],
-    `vtkit.transport=${transport.join(',')}`,
+    `vtkit.transport=${variant.small ? '' : transport.join(',')}`,
     `vtkit.modules=${variant.modules.join(',')}`,
     ...forInit,
     ...(variant.user === undefined ? [] : [`vtkit.user=${variant.user}`]),
@@ -42,6 +42,8 @@ const portArguments = [
 /** A lab ends with the process that started it, however that ends. */
 const start = (args, stdio) => spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], { stdio });
 
+const kernelOf = ({ small }) => (small ? smallKernel() : debianKernel());
+
 const quoted = (word) => `'${word.replaceAll("'", `'\\''`)}'`;
 
 const encoded = (job) => Buffer.from(job).toString('base64');
@@ -56,7 +58,7 @@ function jobOf(command) {
  * @returns {Promise<number | undefined>} the command's exit status; undefined if the machine ended without one
  */
 export function runInQemu(name, command, { signal, onConsole }) {
-  const args = [...argumentsOf(variants[name], debianKernel()), ...portArguments];
+  const args = [...argumentsOf(variants[name], kernelOf(variants[name])), ...portArguments];
   const machine = start(args, ['ignore', 'pipe', 'pipe', ...ports.map(() => 'pipe')]);
   const [stdin, stdout, stderr, control] = ports.map((_, index) => machine.stdio[descriptor(index)]);
   process.stdin.pipe(stdin);
@@ -90,7 +92,7 @@ export function runInQemu(name, command, { signal, onConsole }) {
 export function shellInQemu(name, { signal }) {
   const { rows = 24, columns = 80 } = process.stdout;
   const job = `stty rows ${rows} cols ${columns}; ${jobOf(['bash', '-i'])}`;
-  const args = argumentsOf(variants[name], debianKernel(), [`vtkit.job=${encoded(job)}`]);
+  const args = argumentsOf(variants[name], kernelOf(variants[name]), [`vtkit.job=${encoded(job)}`]);
   const machine = start([...args, '-serial', 'mon:stdio'], 'inherit');
   signal.addEventListener('abort', () => machine.kill('SIGKILL'));
   return new Promise((resolve, reject) => {

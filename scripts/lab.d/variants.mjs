@@ -29,7 +29,7 @@ const modules = [
 ];
 const intelIommuOn = ['intel_iommu=on', 'iommu=pt'];
 
-/** @type {Record<string, { is: string, devices: string[], kernel: string[], modules: string[], cpu?: string, user?: string }>} */
+/** @type {Record<string, { is: string, devices: string[], kernel: string[], modules: string[], cpu?: string, user?: string, small?: boolean }>} */
 export const variants = {
   default: {
     is: 'VT-d with interrupt remapping, NVMe with SR-IOV, NVMe, e1000e, and SVM for /dev/kvm',
@@ -68,6 +68,20 @@ export const variants = {
     kernel: intelIommuOn,
     modules,
     user: '65534',
+  },
+  iommufd: {
+    is: 'a small Linux 6.12 with IOMMUFD and the nodes of VFIO devices',
+    devices: all,
+    kernel: intelIommuOn,
+    modules: ['kvm_amd'],
+    small: true,
+  },
+  netdevsim: {
+    is: 'the same kernel with simulated network cards, and no other device',
+    devices: [],
+    kernel: [],
+    modules: [],
+    small: true,
   },
 };
 

@@ -109,7 +109,7 @@ export class VfioDevice {
 
   /**
    * Opens a device that vfio-pci drives: by its own node and IOMMUFD where the kernel has both, else by its group.
-   * @throws KernelError with a hint: EBUSY if another process has it, EPERM if its group is not viable
+   * @throws KernelError with a hint: EBUSY (by IOMMUFD EINVAL) if another process has it, EPERM if its group is not viable
    */
   static open(address: string, { by }: { readonly by?: 'group' | 'iommufd' } = {}): VfioDevice {
     const sysfs = new Sysfs();
@@ -285,9 +285,11 @@ export class VfioDevice {
   }
 }
 
+const taken =
+  'another process has it: `vtkit vfio status` shows the devices, and the error of `vtkit vfio unbind` names who holds one';
 const hints: Readonly<Record<string, string>> = {
-  EBUSY:
-    'another process has it: `vtkit vfio status` shows the devices, and the error of `vtkit vfio unbind` names who holds one',
+  EBUSY: taken,
+  EINVAL: taken, // what VFIO_DEVICE_BIND_IOMMUFD says of a node that is open twice
   ENOENT: 'no device of the group is with vfio-pci: `vtkit vfio bind` takes it',
   ENODEV: 'the device is not with vfio-pci: `vtkit vfio bind` takes it',
   EPERM:

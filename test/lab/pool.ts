@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import type { PoolOptions, PoolRunnerInitializer, PoolWorker } from 'vitest/node';
 
-const lab = fileURLToPath(new URL('../../scripts/lab', import.meta.url));
+const script = fileURLToPath(new URL('../../scripts/lab', import.meta.url));
 const worker = fileURLToPath(new URL('worker.mjs', import.meta.url));
 
 type Listener = (argument: unknown) => void;
@@ -17,8 +17,13 @@ class LabWorker implements PoolWorker {
   #machine: ChildProcess | undefined;
   readonly #listeners = new Map<string, Set<Listener>>();
 
+  readonly #variant: string;
+
+  /** A project is called after its variant; `lab-qemu` has the default one. */
   constructor({ project }: PoolOptions) {
     this.#errors = project.vitest.logger.errorStream;
+    const [, variant = 'qemu'] = project.name.split('-');
+    this.#variant = variant === 'qemu' ? 'default' : variant;
   }
 
   on(event: string, callback: Listener): void {
@@ -47,7 +52,8 @@ class LabWorker implements PoolWorker {
       process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`],
     );
     const environment = ['env', 'NODE_ENV=test', 'VITEST=true', ...counts];
-    const machine = spawn(lab, ['qemu', '--', ...environment, ...command], { stdio: 'pipe' });
+    const lab = ['qemu', '--variant', this.#variant, '--', ...environment, ...command];
+    const machine = spawn(script, lab, { stdio: 'pipe' });
     this.#machine = machine;
     machine.stderr.pipe(this.#errors, { end: false });
     machine.stdin.on('error', (error) => this.#emit('error', error));
