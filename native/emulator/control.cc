@@ -38,7 +38,7 @@ bool paePaging(uint64_t cr0, uint64_t cr4, uint64_t efer) {
 bool loadPointers(Cpu& cpu, uint64_t cr3) {
   uint64_t loaded[4];
   for (unsigned i = 0; i < 4; i++) {
-    uint64_t physical = (cr3 & 0xffffffe0) + 8 * i;
+    uint64_t physical = pointerAddress(cr3, i);
     constexpr auto kPointer = vmx::GuestAccess::Of::pointer;
     if (cpu.ept && !vmx::translateGuestPhysical(cpu, physical, {Access::read, 0, kPointer, false}, physical)) {
       return false;
@@ -68,7 +68,7 @@ bool usesPointers(const Cpu& cpu) { return paePaging(cpu.cr0, cpu.cr4, cpu.efer)
 bool readPointers(Cpu& cpu) {
   bool valid = true;
   for (unsigned i = 0; i < 4; i++) {
-    cpu.pointers[i] = pointerAt(cpu, (cpu.cr3 & 0xffffffe0) + 8 * i);
+    cpu.pointers[i] = pointerAt(cpu, pointerAddress(cpu.cr3, i));
     valid = valid && isPointer(cpu, cpu.pointers[i]);
   }
   return valid;

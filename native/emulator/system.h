@@ -55,6 +55,8 @@ bool setCr3(Cpu& cpu, uint64_t value);
 bool usesPointers(const Cpu& cpu);
 /** Takes them from where CR3 points, as state that is set from outside and VM transitions do. False: one is invalid. */
 bool readPointers(Cpu& cpu);
+/** Where a CR3 has one of the four (Vol. 3A 4.4.1). */
+inline uint64_t pointerAddress(uint64_t cr3, unsigned i) { return (cr3 & 0xffffffe0) + 8 * i; }
 uint64_t pointerAt(const Cpu& cpu, uint64_t physical);
 bool isPointer(const Cpu& cpu, uint64_t entry);
 bool setCr4(Cpu& cpu, uint64_t value);

@@ -8,7 +8,7 @@ namespace vtkit::emulator {
 
 /** Whether CLI and STI are of VIF: in virtual-8086 mode (CR4.VME), or in ring 3 (CR4.PVI), with IOPL below 3. */
 bool movesVirtualFlag(const Cpu& cpu);
-/** Whether PUSHF, POPF, IRET and INT of virtual-8086 mode are of VIF: 16-bit operands, CR4.VME, IOPL below 3. */
+/** Whether PUSHF, POPF and IRET of virtual-8086 mode are of VIF: 16-bit operands, CR4.VME, IOPL below 3. */
 bool imagesVirtualFlag(const Cpu& cpu, unsigned operandBytes);
 
 /** STI, CLI. False with #GP pending: the supervisor waits for the flag (VIP). */

@@ -1,17 +1,18 @@
 /** `vtkit run`: a guest image on a backend, its first serial port on this terminal. */
-import { createWriteStream, readFileSync, type WriteStream } from 'node:fs';
+import { createWriteStream, type WriteStream } from 'node:fs';
 import { basename } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import '../backends.ts';
 import type { PoolHost } from '../cpu-model/baseline.ts';
 import { readPoolHost } from '../cpu-model/file.ts';
 import { addedBy, fitCpu } from '../cpu-model/fit.ts';
-import { UsageError } from '../errors.ts';
 import type { BackendChoice } from '../machine/backends.ts';
 import { guestError, registerText } from '../machine/crash.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { TraceEvent } from '../machine/outbox.ts';
 import { type Outcome, Pc } from '../machine/pc.ts';
+import { hex } from '../x86/vmx-msrs.ts';
+import { readInput } from './input.ts';
 import { colour, exitCode, report } from './report.ts';
 import { Terminal } from './terminal.ts';
 
@@ -162,15 +163,6 @@ function giveCpu(machine: Machine, wanted: PoolHost): GivenCpu {
   return given;
 }
 
-/** A file of the user's; that it cannot be read is misuse. */
-function readInput(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (cause) {
-    throw new UsageError(`'${file}' cannot be read: ${(cause as Error).message}`, { cause });
-  }
-}
-
 function codeOf(outcome: Outcome): number {
   switch (outcome.kind) {
     case 'debug-exit':
@@ -183,7 +175,6 @@ function codeOf(outcome: Outcome): number {
 }
 
 function traceLine(trace: WriteStream, event: TraceEvent): void {
-  const hex = (value: bigint): string => `0x${value.toString(16)}`;
   const { kind, rip, address, size, value, nanoseconds } = event;
   const line = { kind, rip: hex(rip), address: hex(address), size, value: hex(value), ns: Number(nanoseconds) };
   trace.write(`${JSON.stringify(line)}\n`);

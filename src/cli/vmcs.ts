@@ -1,10 +1,10 @@
 /** `vtkit vmcs`: what a VMCS holds, and which check of VM entry it breaks; from the logs of kvm_intel. */
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { UsageError } from '../errors.ts';
 import { checkGuest, type Problem } from '../vmcs/guest-checks.ts';
 import { readKernelLog, type VmcsDump } from '../vmcs/kernel-log.ts';
 import { exitReasons } from '../x86/exit-reasons.ts';
+import { hex } from '../x86/vmx-msrs.ts';
+import { readInput } from './input.ts';
 import { colour } from './report.ts';
 
 const broken = 1;
@@ -50,16 +50,9 @@ Examples:
 }
 
 function read(file: string): readonly VmcsDump[] {
-  let text: string;
-  try {
-    text = readFileSync(file === '-' ? 0 : file, 'utf8');
-  } catch (cause) {
-    throw new UsageError(`'${file}' cannot be read: ${(cause as Error).message}`, { cause });
-  }
-  return readKernelLog(text, file === '-' ? 'standard input' : file);
+  const standard = file === '-';
+  return readKernelLog(readInput(standard ? 0 : file).toString('utf8'), standard ? 'standard input' : file);
 }
-
-const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
 /** What ended the guest's last run, in words. */
 function reasonOf({ fields }: VmcsDump): string {

@@ -14,10 +14,9 @@ type Listener = (argument: unknown) => void;
 class LabWorker implements PoolWorker {
   readonly name = 'lab';
   readonly #errors: NodeJS.WritableStream;
+  readonly #variant: string;
   #machine: ChildProcess | undefined;
   readonly #listeners = new Map<string, Set<Listener>>();
-
-  readonly #variant: string;
 
   /** A project is called after its variant; `lab-qemu` has the default one. */
   constructor({ project }: PoolOptions) {
@@ -52,8 +51,8 @@ class LabWorker implements PoolWorker {
       process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`],
     );
     const environment = ['env', 'NODE_ENV=test', 'VITEST=true', ...counts];
-    const lab = ['qemu', '--variant', this.#variant, '--', ...environment, ...command];
-    const machine = spawn(script, lab, { stdio: 'pipe' });
+    const options = ['qemu', '--variant', this.#variant, '--', ...environment, ...command];
+    const machine = spawn(script, options, { stdio: 'pipe' });
     this.#machine = machine;
     machine.stderr.pipe(this.#errors, { end: false });
     machine.stdin.on('error', (error) => this.#emit('error', error));

@@ -57,17 +57,20 @@ bool raisesVe(Cpu& cpu, uint64_t entry, uint64_t guestPhysical, const GuestAcces
   return true;
 }
 
+/** The bit of an exit qualification that tells of an IRET which had unblocked NMIs (28.2.3). */
+uint64_t unblockedNmi(const Cpu& cpu) { return uint64_t{cpu.vmx.unblockedNmi} << 12; }
+
 /** Table 28-7. */
 bool violated(Cpu& cpu, uint64_t entry, uint64_t guestPhysical, const GuestAccess& access, uint64_t wanted,
               uint64_t rights) {
-  constexpr uint64_t kLinearValid = 1u << 7, kTranslated = 1u << 8, kUnblockedNmi = 1u << 12;
+  constexpr uint64_t kLinearValid = 1u << 7, kTranslated = 1u << 8;
   const bool linear = access.of != GuestAccess::Of::pointer;
   const bool byMode = secondaryBased(cpu, secondary::kModeBasedExecute);
   const uint64_t qualification = (wanted & 7) | ((wanted & kUserExecute) != 0 ? kExecute : 0) | (rights & 7) << 3 |
                                  (byMode && (rights & kUserExecute) != 0 ? 1u << 6 : 0) | (linear ? kLinearValid : 0) |
                                  (access.of == GuestAccess::Of::operand ? kTranslated : 0);
   if (raisesVe(cpu, entry, guestPhysical, access, qualification)) return false;
-  leave(cpu, ExitReason::eptViolation, qualification | (cpu.vmx.unblockedNmi ? kUnblockedNmi : 0));
+  leave(cpu, ExitReason::eptViolation, qualification | unblockedNmi(cpu));
   cpu.vmx.exit.guestPhysical = guestPhysical;
   cpu.vmx.exit.guestLinear = linear ? access.linear : 0;
   cpu.vmx.exit.byInstruction = cpu.vmx.vectoring.information == 0;
@@ -77,10 +80,10 @@ bool violated(Cpu& cpu, uint64_t entry, uint64_t guestPhysical, const GuestAcces
 /** Notes a page that becomes dirty (29.3.6). False with an exit pending: the log is full. */
 bool logPage(Cpu& cpu, uint64_t guestPhysical) {
   if (!secondaryBased(cpu, secondary::kEnablePml)) return true;
-  constexpr uint64_t kEntries = 512, kUnblockedNmi = 1u << 12;
+  constexpr uint64_t kEntries = 512;
   const uint64_t index = field(cpu, Field::pmlIndex), page = guestPhysical & ~kPageMask;
   if (index >= kEntries) {
-    return leave(cpu, ExitReason::pageModificationLogFull, cpu.vmx.unblockedNmi ? kUnblockedNmi : 0);
+    return leave(cpu, ExitReason::pageModificationLogFull, unblockedNmi(cpu));
   }
   writePhysical(cpu, field(cpu, Field::pmlAddress) + 8 * index, &page, sizeof(page));
   cpu.vmx.vmcs.set(Field::pmlIndex, index - 1);

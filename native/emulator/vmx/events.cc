@@ -73,8 +73,8 @@ bool Emulator::guestWakes() {
 bool Emulator::takeGuestEvent() {
   Cpu& cpu = *cpu_;
   Vmx& vmx = cpu.vmx;
-  const auto exits = [&](ExitReason reason) {
-    leave(cpu, reason);
+  const auto exits = [&](ExitReason reason, uint64_t qualification = 0) {
+    leave(cpu, reason, qualification);
     makeExit(cpu);
     return true;
   };
@@ -96,11 +96,7 @@ bool Emulator::takeGuestEvent() {
     return true;
   };
   if (vmx.activity == Activity::waitForSipi) return false;
-  if (vmx.trapDue) {
-    leave(cpu, vmx.trapReason, vmx.trapQualification);
-    makeExit(cpu);
-    return true;
-  }
+  if (vmx.trapDue) return exits(vmx.trapReason, vmx.trapQualification);
   if (vmx.monitorTrapDue) return exits(ExitReason::monitorTrapFlag);
   if (vmx.pendingDebug != 0 && vmx.activity != Activity::shutdown && !(cpu.shadow && vmx.blockedByMovSs)) {
     const uint64_t conditions = vmx.pendingDebug;

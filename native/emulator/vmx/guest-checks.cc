@@ -147,7 +147,7 @@ class Check {
     if (longMode_ || (cr0_ & kCr0Pg) == 0 || (cr4_ & kCr4Pae) == 0) return true;
     const bool ept = (controls_.secondary & secondary::kEnableEpt) != 0;
     for (unsigned i = 0; i < 4; i++) {
-      const uint64_t entry = ept ? get(pointerField(i)) : pointerAt(cpu_, (get(Field::guestCr3) & 0xffffffe0) + 8 * i);
+      const uint64_t entry = ept ? get(pointerField(i)) : pointerAt(cpu_, pointerAddress(get(Field::guestCr3), i));
       if (!isPointer(cpu_, entry)) return false;
     }
     return true;

@@ -160,11 +160,9 @@ bool answers(Cpu& cpu, uint32_t offset, unsigned bytes, bool write) {
 }  // namespace
 
 void startVirtualApic(Cpu& cpu) {
-  Vmx& vmx = cpu.vmx;
+  stopVirtualApic(cpu);
   const bool accesses = secondaryBased(cpu, secondary::kVirtualizeApicAccesses);
-  vmx.accessPage = accesses ? field(cpu, Field::apicAccessAddress) : kNever;
-  vmx.apicWrite = kNoRegister;
-  vmx.trapDue = vmx.virtualInterrupt = false;
+  if (accesses) cpu.vmx.accessPage = field(cpu, Field::apicAccessAddress);
   if (deliversInterrupts(cpu)) {
     virtualizePpr(cpu);
     evaluate(cpu);

@@ -3,6 +3,7 @@ import { CorruptInputError } from '../../errors.ts';
 import type { Machine } from '../machine.ts';
 import type { BootOptions } from './image.ts';
 import { availableMemory } from './memory-map.ts';
+import { enterProtectedMode } from './protected-mode.ts';
 
 /** Fields of the setup header, by offset in the image and in the boot parameters alike. */
 const header = {
@@ -23,7 +24,7 @@ const header = {
   initBytes: 0x260,
 } as const;
 /** Fields of the boot parameters beside it (Documentation/arch/x86/zero-page.rst). */
-const parameters = { rsdp: 0x70, mapEntries: 0x1e8, map: 0x2d0, bytes: 4096 } as const;
+const parameters = { mapEntries: 0x1e8, map: 0x2d0, bytes: 4096 } as const;
 
 const magic = 0x5372_6448; // "HdrS"
 /** Protocol 2.10 tells where the kernel wants to be, and how much memory it needs there. */
@@ -103,22 +104,11 @@ export function loadLinux(machine: Machine, image: Uint8Array, options: BootOpti
     fields.setUint32(at + 16, 1, true);
   }
   machine.memory.write(place.parameters, zeroPage);
-  enter(machine, fields.getUint32(header.entry, true));
-}
 
-/** Flat 32-bit segments; RSI has the boot parameters. */
-function enter(machine: Machine, entry: number): void {
   const vcpu = machine.vcpus[0];
   if (vcpu === undefined) return;
-  const data = {
-    ...{ base: 0n, limit: 0xffff_ffff, selector: 0x18, type: 3 },
-    ...{ present: 1, dpl: 0, db: 1, s: 1, l: 0, g: 1, unusable: 0 },
-  };
-  const code = { ...data, selector: 0x10, type: 0xb };
-  vcpu.setSregs({ cs: code, ds: data, es: data, fs: data, gs: data, ss: data, cr0: vcpu.getSregs().cr0 | 1n });
+  enterProtectedMode(vcpu, fields.getUint32(header.entry, true), { code: 0x10, data: 0x18 });
   vcpu.regs.rsi = BigInt(place.parameters);
-  vcpu.regs.rip = BigInt(entry);
-  vcpu.regs.rflags = 2n;
 }
 
 const end = ({ base, length }: { base: bigint; length: bigint }): number => Number(base + length);

@@ -3,6 +3,7 @@ import { CorruptInputError } from '../../errors.ts';
 import type { Machine } from '../machine.ts';
 import type { BootOptions } from './image.ts';
 import { availableMemory } from './memory-map.ts';
+import { enterProtectedMode } from './protected-mode.ts';
 
 const headerMagic = 0x1bad_b002;
 const bootMagic = 0x2bad_b002;
@@ -33,25 +34,9 @@ export function loadMultiboot(machine: Machine, image: Uint8Array, options: Boot
 
   const vcpu = machine.vcpus[0];
   if (vcpu === undefined) return;
-  const data = {
-    base: 0n,
-    limit: 0xffff_ffff,
-    selector: 0x10,
-    type: 3,
-    present: 1,
-    dpl: 0,
-    db: 1,
-    s: 1,
-    l: 0,
-    g: 1,
-    unusable: 0,
-  };
-  const code = { ...data, selector: 0x08, type: 0xb };
-  vcpu.setSregs({ cs: code, ds: data, es: data, fs: data, gs: data, ss: data, cr0: vcpu.getSregs().cr0 | 1n });
+  enterProtectedMode(vcpu, entry, { code: 0x08, data: 0x10 });
   vcpu.regs.rax = BigInt(bootMagic);
   vcpu.regs.rbx = BigInt(info);
-  vcpu.regs.rip = BigInt(entry);
-  vcpu.regs.rflags = 2n;
 }
 
 /** Reads with bounds: whatever the file says, an offset outside it is an error that names the place. */
