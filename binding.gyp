@@ -81,6 +81,7 @@
         "native/emulator/vmx/guest-checks.cc",
         "native/emulator/vmx/host-checks.cc",
         "native/emulator/vmx/instructions.cc",
+        "native/emulator/vmx/outside.cc",
         "native/emulator/vmx/region.cc",
         "native/emulator/vmx/virtual-apic.cc",
         "native/emulator/vmx/vmcs.cc",

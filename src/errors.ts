@@ -100,6 +100,26 @@ export class CorruptInputError extends Error {
   }
 }
 
+/** A VM entry that the processor refused before it looked at the guest: VMfailValid (SDM Vol. 3C, 31.2). */
+export class VmEntryError extends Error {
+  override readonly name = 'VmEntryError';
+  readonly code = 'ERR_VTKIT_VM_ENTRY';
+  /** The VM-instruction error number (SDM Vol. 3C, 31.4). */
+  readonly number: number;
+  /** The checks that the VMCS breaks, as far as it tells by itself: the first is what the processor met. */
+  readonly problems: readonly {
+    readonly id: string;
+    readonly section: string;
+    readonly says: string;
+    readonly fields: readonly { readonly field: string; readonly value: bigint }[];
+  }[];
+  constructor(message: string, number: number, problems: VmEntryError['problems']) {
+    super(message);
+    this.number = number;
+    this.problems = problems;
+  }
+}
+
 /** The guest went where nothing goes on: a triple fault, a failed VM entry, an instruction that is not known. */
 export class GuestError extends Error {
   override readonly name = 'GuestError';

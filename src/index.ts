@@ -6,7 +6,9 @@ export type { ApplyOptions } from './change/plan.ts';
 export type { Step } from './change/steps.ts';
 export { type Baseline, type BaselineOptions, baselineOf, type PoolHost } from './cpu-model/baseline.ts';
 export { readPoolHost } from './cpu-model/file.ts';
-export { CorruptInputError, GuestError, KernelError, NotSupportedError, UsageError } from './errors.ts';
+export { Ept, type EptAccess, type EptMapping, type EptOptions, type EptRange } from './ept/ept.ts';
+export { type Walk, type WalkEnd, type WalkOptions, type WalkStep, walkEpt } from './ept/walk.ts';
+export { CorruptInputError, GuestError, KernelError, NotSupportedError, UsageError, VmEntryError } from './errors.ts';
 export type { BackendChoice, ChosenBackend } from './machine/backends.ts';
 export type { BackendKind, Irqchip } from './machine/engine.ts';
 export type { CpuidEntry } from './machine/entries.ts';
@@ -29,6 +31,7 @@ export type { AccessHandler } from './machine/ranges.ts';
 export type { RegisterName, Registers } from './machine/registers.ts';
 export type { DescriptorTable, Segment, SystemRegisterChanges, SystemRegisters } from './machine/sregs.ts';
 export type { RunOptions, RunSyncOptions, Vcpu } from './machine/vcpu.ts';
+export type { EnterOptions, PassedAccess, VmStop } from './machine/vm-entry.ts';
 export { EventFd } from './native/eventfd.ts';
 export type { Evidence, Finding, State } from './probe/check.ts';
 export { capture, type ProbeDocument, type ProbeOptions, probe } from './probe/index.ts';
@@ -51,6 +54,10 @@ export {
   type PlanOptions,
   planAssignment,
 } from './vfio/plan.ts';
-export { checkGuest, type Fields, type Problem } from './vmcs/guest-checks.ts';
+export type { Fields, Problem, VmxProcessor } from './vmcs/check.ts';
+export type { ExitEvent, VmExit } from './vmcs/exit.ts';
+export { checkGuest } from './vmcs/guest-checks.ts';
 export { readKernelLog, type VmcsDump } from './vmcs/kernel-log.ts';
+export { guestStates } from './vmcs/states.ts';
+export { type ControlChanges, type FieldChanges, Vmcs, type VmcsChanges } from './vmcs/vmcs.ts';
 export { type PoolOptions, planPools, VmdqPlan } from './vmdq/plan.ts';

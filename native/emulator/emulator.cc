@@ -7,6 +7,7 @@
 #include "emulator/host-float.h"
 #include "emulator/mmu.h"
 #include "emulator/system.h"
+#include "emulator/vmx/outside.h"
 #include "emulator/vmx/virtual-apic.h"
 
 namespace vtkit::emulator {
@@ -149,10 +150,15 @@ Emulator::Stop Emulator::run(const uint64_t& turnEnd) {
   cpu.halted = cpu.unknown = cpu.shutdown = cpu.closing = false;
   cpu.pauseCount = 0;
   cpu.deadline.store(0);
+  if (cpu.vmx.entryAsked) {
+    entryError_ = vmx::enterFromOutside(cpu);
+    if (entryError_ != 0) return Stop::left;
+  }
   for (;;) {
     // Whatever was delivered last may have ended it all.
     if (cpu.closing) return Stop::closing;
     if (cpu.shutdown) return Stop::shutdown;
+    if (vmx::leftForOutside(cpu)) return Stop::left;
     if (cpu.unknown) return Stop::unknownInstruction;
     // Set before looking: who wants attention meanwhile clears it again.
     if (cpu.deadline.load(std::memory_order_relaxed) == 0) cpu.deadline.store(horizon(turnEnd));

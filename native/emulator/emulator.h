@@ -21,6 +21,7 @@ class Emulator final : private ApicHost {
     stepped,  // single step
     closing,  // the platform gave up
     waiting,  // INIT: for a startup message
+    left,     // a VM exit, or an entry that failed, of a hypervisor outside
     turn,     // its turn is over
   };
 
@@ -72,6 +73,8 @@ class Emulator final : private ApicHost {
 
   bool interrupt(uint8_t vector);
   void nmi() { nonMaskable(); }
+  /** The VM-instruction error of the entry from outside that failed last, or 0. */
+  unsigned entryError() const { return entryError_; }
   /** run() stops as by attention(kStop) once so many instructions are retired in all. */
   void setLimit(uint64_t instructions) {
     limit_ = instructions;
@@ -122,6 +125,7 @@ class Emulator final : private ApicHost {
   std::vector<CpuidRow> cpuid_;
   uint64_t seenChanges_ = 0;
   uint64_t limit_ = ~uint64_t{0};
+  unsigned entryError_ = 0;
 };
 
 }  // namespace vtkit::emulator

@@ -7,6 +7,7 @@
 
 #include "emulator/msrs.h"
 #include "emulator/system.h"
+#include "emulator/vmx/outside.h"
 #include "os/error.h"
 
 namespace vtkit::emulator {
@@ -113,7 +114,10 @@ bool Processor::stopDead() {
 Turn Processor::turn(uint64_t start, const uint64_t& end, uint64_t& until) {
   emulator_.advanceTo(start);
   for (;;) {
-    if (outside_->stopRequested()) return this->end(ExitKind::interrupted);
+    if (outside_->stopRequested()) {
+      vmx::interruptFromOutside(emulator_.cpu());
+      return this->end(ExitKind::interrupted);
+    }
     const bool due = emulator_.ticks() >= emulator_.nextEvent();
     if ((halted_ || emulator_.cpu().waits) && !due && !emulator_.wakes()) return sleep(end, until);
     if (halted_ && emulator_.ticks() >= emulator_.apic().nextEvent()) emulator_.apic().expire();
@@ -146,6 +150,9 @@ Turn Processor::ended(Emulator::Stop stop) {
   switch (stop) {
     case Emulator::Stop::shutdown:
       return end(ExitKind::shutdown);
+    case Emulator::Stop::left:
+      cell_.exit.reason = emulator_.entryError();
+      return end(ExitKind::vmExit);
     case Emulator::Stop::stepped:
       if (completing_) return end(ExitKind::completed);
       cell_.exit.reason = 1;  // #DB
@@ -240,6 +247,8 @@ uint32_t Processor::stateBytes(vcpu::StateKind kind) {
       return sizeof(uint32_t);
     case vcpu::StateKind::debugRegs:
       return sizeof(vcpu::DebugRegs);
+    case vcpu::StateKind::vmcs:
+      return vmx::kFieldCount * sizeof(vcpu::VmcsField);
     default:
       return 0;
   }
@@ -268,6 +277,10 @@ void Processor::getState(vcpu::StateKind kind, void* to) {
     registers.dr6 = cpu.dr6;
     registers.dr7 = cpu.dr7;
     std::memcpy(to, &registers, sizeof(registers));
+  } else if (kind == vcpu::StateKind::vmcs) {
+    vcpu::VmcsField fields[vmx::kFieldCount];
+    vmx::getFields(cpu, fields);
+    std::memcpy(to, fields, sizeof(fields));
   } else {
     const uint32_t state = cpu.waits ? kMpUninitialized : halted_ ? kMpHalted : kMpRunnable;
     std::memcpy(to, &state, sizeof(state));
@@ -300,6 +313,11 @@ void Processor::setState(vcpu::StateKind kind, const void* from) {
     cpu.dr6 = registers.dr6;
     cpu.dr7 = registers.dr7;
     updateBreakpoints(cpu);
+  } else if (kind == vcpu::StateKind::vmcs) {
+    vcpu::VmcsField fields[vmx::kFieldCount];
+    std::memcpy(fields, from, sizeof(fields));
+    if (const char* why = vmx::setFields(cpu, fields)) throw os::SystemError(EINVAL, why);
+    halted_ = false;
   } else {
     uint32_t state;
     std::memcpy(&state, from, sizeof(state));

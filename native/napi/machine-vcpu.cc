@@ -41,7 +41,7 @@ namespace {
 
 vcpu::StateKind kindOf(const Napi::Value& value) {
   const uint32_t kind = toUint32(value, "kind");
-  if (kind > static_cast<uint32_t>(vcpu::StateKind::debugRegs)) {
+  if (kind > static_cast<uint32_t>(vcpu::kLastStateKind)) {
     throw Napi::RangeError::New(value.Env(), "no state structure has that number");
   }
   return static_cast<vcpu::StateKind>(kind);

@@ -44,6 +44,7 @@ enum class ExitKind : uint32_t {
   unknownInstruction = 24,
   unsupported = 25,  // an exit that vtkit has no name for: `reason` is the engine's number
   failed = 26,       // a system call failed: `reason` is the errno, `data` the operation's name
+  vmExit = 27,       // of a VM entry from outside; `reason` is the VM-instruction error of one that failed, or 0
 };
 
 inline constexpr size_t kExitDataBytes = 4096;  // one page: the most that KVM transfers in one string I/O exit

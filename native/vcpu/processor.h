@@ -27,8 +27,25 @@ class Outside {
   virtual bool waitsInHalt() = 0;
 };
 
-/** Parts of the state that cross as raw structures in KVM's layout. */
-enum class StateKind : uint32_t { fpu = 0, xsave = 1, xcrs = 2, lapic = 3, events = 4, mpState = 5, debugRegs = 6 };
+/**
+ * Parts of the state that cross as raw structures in KVM's layout. `vmcs` is our own: pairs of encoding and value, and
+ * whoever sets it asks for a VM entry with them at the next run.
+ */
+enum class StateKind : uint32_t {
+  fpu = 0,
+  xsave = 1,
+  xcrs = 2,
+  lapic = 3,
+  events = 4,
+  mpState = 5,
+  debugRegs = 6,
+  vmcs = 7,
+};
+inline constexpr StateKind kLastStateKind = StateKind::vmcs;
+
+struct VmcsField {
+  uint64_t encoding, value;
+};
 
 struct MsrEntry {
   uint32_t index, reserved;

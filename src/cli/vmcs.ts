@@ -1,6 +1,7 @@
 /** `vtkit vmcs`: what a VMCS holds, and which check of VM entry it breaks; from the logs of kvm_intel. */
 import { Command } from 'commander';
-import { checkGuest, type Problem } from '../vmcs/guest-checks.ts';
+import type { Problem } from '../vmcs/check.ts';
+import { checkGuest } from '../vmcs/guest-checks.ts';
 import { readKernelLog, type VmcsDump } from '../vmcs/kernel-log.ts';
 import { exitReasons } from '../x86/exit-reasons.ts';
 import { hex } from '../x86/vmx-msrs.ts';

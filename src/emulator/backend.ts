@@ -2,6 +2,7 @@
 import { NotSupportedError } from '../errors.ts';
 import type { EngineMachine, EngineOptions } from '../machine/engine.ts';
 import { loadAddon } from '../native/load.ts';
+import { enter } from './enter.ts';
 
 /** @throws NotSupportedError for what this processor does not have yet */
 export function open(options: EngineOptions, onWake: () => void): EngineMachine {
@@ -12,5 +13,5 @@ export function open(options: EngineOptions, onWake: () => void): EngineMachine 
   }
   const addon = loadAddon();
   const native = new addon.Machine({ engine: 'emulated' }, onWake);
-  return { kind: 'emulated', native, layout: addon.layout, countsInstructions: true };
+  return { kind: 'emulated', native, layout: addon.layout, countsInstructions: true, enter };
 }

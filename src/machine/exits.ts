@@ -19,6 +19,7 @@ export const exitKind = {
   unknownInstruction: 24,
   unsupported: 25,
   failed: 26,
+  vmExit: 27,
 } as const;
 
 /** The names of the kinds as users see them, in exits, traces and counts. */
@@ -39,6 +40,7 @@ export const exitNames = {
   [exitKind.unknownInstruction]: 'unknown-instruction',
   [exitKind.unsupported]: 'unsupported',
   [exitKind.failed]: 'failed',
+  [exitKind.vmExit]: 'vm-exit',
 } as const;
 
 export type ExitName = (typeof exitNames)[keyof typeof exitNames];
@@ -206,6 +208,11 @@ export interface InterruptedExit {
   readonly kind: 'interrupted';
   readonly by: 'stop' | 'budget' | 'event-loop' | 'abort';
 }
+/** A guest that Vcpu.enter() entered left, or could not be entered: `error` is the VM-instruction error, or 0. */
+export interface VmExitExit {
+  readonly kind: 'vm-exit';
+  readonly error: number;
+}
 /** An exit that vtkit has no name for: the engine's number of it. */
 export interface UnsupportedExit {
   readonly kind: 'unsupported';
@@ -224,4 +231,5 @@ export type Exit =
   | SystemEventExit
   | UnknownInstructionExit
   | InterruptedExit
+  | VmExitExit
   | UnsupportedExit;

@@ -1,6 +1,7 @@
 /** A virtual machine: memory, ports, vCPUs. The same API over every backend. */
 import { KernelError, NotSupportedError, UsageError } from '../errors.ts';
 import type { Address } from '../native/contract.ts';
+import type { VmxProcessor } from '../vmcs/check.ts';
 import { type BackendChoice, type ChosenBackend, chooseBackend } from './backends.ts';
 import { DeviceDoor } from './device-door.ts';
 import type { EngineMachine, Irqchip } from './engine.ts';
@@ -11,6 +12,7 @@ import type { PciFunction } from './pci/function.ts';
 import { PciRoot } from './pci/root.ts';
 import { type AccessHandler, Ranges } from './ranges.ts';
 import { Vcpu } from './vcpu.ts';
+import { vmxCapabilities } from './vmx-capabilities.ts';
 
 export interface MachineOptions {
   /** `auto` tries KVM, then the emulated processor; `machine.backend` says which it became and why. */
@@ -159,6 +161,7 @@ export class Machine {
       ...engine,
       ports: ranges.ports,
       mmio: ranges.memory,
+      memory: this.memory,
       drain,
       runningChanged: () => this.#refresh(),
       assertOpen: () => this.#assertOpen(),
@@ -197,6 +200,14 @@ export class Machine {
       }
     }
     return result;
+  }
+
+  /**
+   * What the processors' VMX offers, for `new Vmcs()`: capability MSRs and the widths of addresses.
+   * @throws NotSupportedError if they have no VMX
+   */
+  get vmxCapabilities(): VmxProcessor {
+    return vmxCapabilities(this.vcpus[0] as Vcpu);
   }
 
   /**

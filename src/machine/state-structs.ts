@@ -1,7 +1,7 @@
 /** Smaller state structures of a vCPU, as the kernel lays them out, and their numbers in native/vcpu/processor.h. */
 import { struct } from './struct.ts';
 
-export const stateKind = { fpu: 0, xsave: 1, xcrs: 2, lapic: 3, events: 4, mpState: 5, debugRegs: 6 } as const;
+export const stateKind = { fpu: 0, xsave: 1, xcrs: 2, lapic: 3, events: 4, mpState: 5, debugRegs: 6, vmcs: 7 } as const;
 
 /** kvm_debugregs. */
 export const debugRegisters = struct({

@@ -40,6 +40,8 @@ export function stoppedExit(cell: Cell, by: InterruptedExit['by']): Exit {
         linear: cell.exitAddress,
         bytes: cell.data.slice(0, cell.exitSize),
       };
+    case exitKind.vmExit:
+      return { kind: 'vm-exit', error: cell.exitReason };
     case exitKind.failed:
       throw failure(cell);
     case exitKind.unsupported:

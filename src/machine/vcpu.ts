@@ -1,5 +1,6 @@
 /** One virtual processor: registers, runs, exits. The same on both backends. */
-import { UsageError } from '../errors.ts';
+import { NotSupportedError, UsageError } from '../errors.ts';
+import type { Vmcs } from '../vmcs/vmcs.ts';
 import { Cell, command, phase } from './cell.ts';
 import type { EngineMachine } from './engine.ts';
 import {
@@ -14,10 +15,12 @@ import {
   MmioReadExit,
   MmioWriteExit,
 } from './exits.ts';
+import type { GuestMemory } from './memory.ts';
 import type { Ranges } from './ranges.ts';
 import { type Registers, registersOver } from './registers.ts';
 import { stoppedExit } from './stopped-exit.ts';
 import { VcpuState } from './vcpu-state.ts';
+import type { EnterOptions, VmStop } from './vm-entry.ts';
 
 /** How long JavaScript polls for the next exit before it goes back to the event loop. */
 const spinMs = 0.1;
@@ -34,6 +37,7 @@ const defaultBudgetMs = 10;
 export interface Surroundings extends EngineMachine {
   readonly ports: Ranges;
   readonly mmio: Ranges;
+  readonly memory: GuestMemory;
   /** Delivers what devices left in the outbox; before every exit, so that order is kept. */
   drain(): void;
   /** A vCPU began or ended a run. */
@@ -173,6 +177,20 @@ export class Vcpu extends VcpuState {
     } finally {
       this.#end();
     }
+  }
+
+  /**
+   * Enters the guest that a VMCS describes, as VMLAUNCH and VMRESUME do, and runs it until it leaves (SDM Vol. 3C,
+   * chapters 27 and 28). General registers but RSP are the vCPU's own, `regs`. The VMCS holds the guest's state
+   * afterwards, and what the exit tells; the vCPU is in the state of the VMCS' host, out of VMX operation.
+   * @throws VmEntryError if controls or host state are refused; NotSupportedError on KVM, which keeps its VMCS to itself
+   */
+  enter(vmcs: Vmcs, options: EnterOptions = {}): Promise<VmStop> {
+    const { enter, kind, memory } = this.#around;
+    if (enter === undefined) {
+      throw new NotSupportedError(`the ${kind} backend enters no VMCS of a program`, { requires: 'backend: emulated' });
+    }
+    return enter(this, memory, vmcs, options);
   }
 
   /** Asks the vCPU to stop; its run() or runSync() then gives `interrupted`. No effect on one that does not run. */

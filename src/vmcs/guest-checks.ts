@@ -1,84 +1,12 @@
 /** Checks that a VM entry makes on the guest-state area (SDM Vol. 3C, 27.3.1), one row each. */
-
-/** Read access to the fields of a VMCS; a field that is not known is undefined. */
-export type Fields = ReadonlyMap<string, bigint>;
-
-export interface Problem {
-  readonly id: string;
-  readonly section: string;
-  readonly says: string;
-  /** The fields that break it, with their values. */
-  readonly fields: readonly { readonly field: string; readonly value: bigint }[];
-}
-
-/** What a check reads: whole fields, and bits of control words. */
-class View {
-  readonly used = new Set<string>();
-  readonly #fields: Fields;
-  constructor(fields: Fields) {
-    this.#fields = fields;
-  }
-  get(field: string): bigint {
-    const value = this.#fields.get(field);
-    if (value === undefined) throw new Unknown(field);
-    this.used.add(field);
-    return value;
-  }
-  bit(field: string, bit: number): boolean {
-    return ((this.get(field) >> BigInt(bit)) & 1n) === 1n;
-  }
-  /** A secondary control, which counts only where secondary controls are activated. */
-  secondary(bit: number): boolean {
-    return this.bit('primaryControls', 31) && this.bit('secondaryControls', bit);
-  }
-  get longMode(): boolean {
-    return this.bit('entryControls', 9);
-  }
-  get unrestricted(): boolean {
-    return this.secondary(7);
-  }
-  get v86(): boolean {
-    return this.bit('guestRflags', 17);
-  }
-  usable(segment: string): boolean {
-    return !this.bit(`guest${segment}AccessRights`, 16);
-  }
-  type(segment: string): number {
-    return Number(this.get(`guest${segment}AccessRights`) & 0xfn);
-  }
-  dpl(segment: string): number {
-    return Number((this.get(`guest${segment}AccessRights`) >> 5n) & 3n);
-  }
-  rpl(segment: string): number {
-    return Number(this.get(`guest${segment}Selector`) & 3n);
-  }
-  injects(type: number): boolean {
-    const information = this.get('entryInterruptionInformation');
-    return information >> 31n === 1n && Number((information >> 8n) & 7n) === type;
-  }
-}
-
-class Unknown extends Error {}
-
-const canonical = (address: bigint): boolean => {
-  const top = BigInt.asUintN(64, address) >> 47n;
-  return top === 0n || top === 0x1ffffn;
-};
-const implies = (condition: boolean, consequence: () => boolean): boolean => !condition || consequence();
-
-interface Check {
-  readonly id: string;
-  readonly section: string;
-  /** What has to hold, as a sentence. */
-  readonly says: string;
-  readonly holds: (vmcs: View) => boolean;
-}
+import { type Check, type Fields, implies, isPat, judge, type Verdict, type View } from './check.ts';
 
 const control = '27.3.1.1';
 const segments = '27.3.1.2';
 const tables = '27.3.1.3';
 const flags = '27.3.1.4';
 const state = '27.3.1.5';
+const pointers = '27.3.1.6';
 const data = ['Ds', 'Es', 'Fs', 'Gs'] as const;
 const user = ['Cs', 'Ss', ...data] as const;
 
@@ -95,6 +23,18 @@ export const guestChecks: readonly Check[] = [
     says: 'CR0 has NE, and without unrestricted guest PE and PG',
     holds: (v) => v.bit('guestCr0', 5) && (v.unrestricted || (v.bit('guestCr0', 0) && v.bit('guestCr0', 31))),
   },
+  {
+    id: 'cr0.reserved',
+    section: control,
+    says: 'CR0 has no bit that IA32_VMX_CR0_FIXED1 (487H) forbids',
+    holds: (v) => (v.get('guestCr0') & ~v.msr(0x487)) === 0n,
+  },
+  {
+    id: 'cr4.reserved',
+    section: control,
+    says: 'CR4 has the bits of IA32_VMX_CR4_FIXED0 (488H), and none that IA32_VMX_CR4_FIXED1 (489H) forbids',
+    holds: (v) => (v.get('guestCr4') & v.msr(0x488)) === v.msr(0x488) && (v.get('guestCr4') & ~v.msr(0x489)) === 0n,
+  },
   { id: 'cr4.vmxe', section: control, says: 'CR4 has VMXE', holds: (v) => v.bit('guestCr4', 13) },
   {
     id: 'long-mode.paging',
@@ -108,18 +48,23 @@ export const guestChecks: readonly Check[] = [
     says: 'CR4.PCIDE is for IA-32e mode guests',
     holds: (v) => implies(v.bit('guestCr4', 17), () => v.longMode),
   },
-  { id: 'cr3.width', section: control, says: 'bits 63:52 of CR3 are 0', holds: (v) => v.get('guestCr3') >> 52n === 0n },
+  {
+    id: 'cr3.width',
+    section: control,
+    says: 'CR3 has no bit beyond the physical-address width',
+    holds: (v) => v.physical(v.get('guestCr3'), 1n),
+  },
   {
     id: 'dr7.width',
     section: control,
     says: 'bits 63:32 of DR7 are 0 where debug controls are loaded',
-    holds: (v) => implies(v.bit('entryControls', 2), () => v.get('guestDr7') >> 32n === 0n),
+    holds: (v) => implies(v.entry('loadDebugControls'), () => v.get('guestDr7') >> 32n === 0n),
   },
   ...(['guestSysenterEsp', 'guestSysenterEip'] as const).map((field) => ({
     id: `${field}.canonical`,
     section: control,
     says: 'SYSENTER addresses are canonical',
-    holds: (v: View) => canonical(v.get(field)),
+    holds: (v: View) => v.canonical(v.get(field)),
   })),
   {
     id: 'efer.lma',
@@ -127,7 +72,7 @@ export const guestChecks: readonly Check[] = [
     says: 'EFER.LMA is the control "IA-32e mode guest", and EFER.LME too where CR0.PG is set',
     holds: (v) =>
       implies(
-        v.bit('entryControls', 15),
+        v.entry('loadEfer'),
         () =>
           v.bit('guestEfer', 10) === v.longMode &&
           (!v.bit('guestCr0', 31) || v.bit('guestEfer', 8) === v.bit('guestEfer', 10)),
@@ -137,12 +82,20 @@ export const guestChecks: readonly Check[] = [
     id: 'pat.types',
     section: control,
     says: 'each byte of PAT is 0, 1, 4, 5, 6 or 7 where it is loaded',
-    holds: (v) =>
-      implies(v.bit('entryControls', 14), () =>
-        Array.from({ length: 8 }, (_, i) => Number((v.get('guestPat') >> BigInt(8 * i)) & 0xffn)).every((type) =>
-          [0, 1, 4, 5, 6, 7].includes(type),
-        ),
-      ),
+    holds: (v) => implies(v.entry('loadPat'), () => isPat(v.get('guestPat'))),
+  },
+
+  {
+    id: 'efer.reserved',
+    section: control,
+    says: 'EFER has SCE, LME, LMA and NXE only, where it is loaded',
+    holds: (v) => implies(v.entry('loadEfer'), () => (v.get('guestEfer') & ~0xd01n) === 0n),
+  },
+  {
+    id: 'debugctl.reserved',
+    section: control,
+    says: 'DEBUGCTL has bits 15:0 without 5:2 only, where debug controls are loaded',
+    holds: (v) => implies(v.entry('loadDebugControls'), () => (v.get('guestDebugctl') & ~0xffc3n) === 0n),
   },
 
   {
@@ -167,8 +120,14 @@ export const guestChecks: readonly Check[] = [
     id: `${segment.toLowerCase()}.base`,
     section: segments,
     says: 'the base is canonical',
-    holds: (v: View) => canonical(v.get(`guest${segment}Base`)),
+    holds: (v: View) => v.canonical(v.get(`guest${segment}Base`)),
   })),
+  {
+    id: 'ldtr.base',
+    section: segments,
+    says: 'the base of a usable LDTR is canonical',
+    holds: (v) => !v.usable('Ldtr') || v.canonical(v.get('guestLdtrBase')),
+  },
   ...(['Cs', 'Ss', 'Ds', 'Es'] as const).map((segment) => ({
     id: `${segment.toLowerCase()}.base`,
     section: segments,
@@ -232,6 +191,13 @@ export const guestChecks: readonly Check[] = [
     says: 'a usable data segment is accessed, and readable if it is code',
     holds: (v: View) => v.v86 || !v.usable(segment) || ((v.type(segment) & 1) === 1 && (v.type(segment) & 10) !== 8),
   })),
+  ...data.map((segment) => ({
+    id: `${segment.toLowerCase()}.dpl`,
+    section: segments,
+    says: 'DPL is at least RPL for data and code that does not conform, without unrestricted guest',
+    holds: (v: View) =>
+      v.v86 || v.unrestricted || !v.usable(segment) || v.type(segment) > 11 || v.dpl(segment) >= v.rpl(segment),
+  })),
   ...(['Cs', 'Ss', ...data] as const).map((segment) => ({
     id: `${segment.toLowerCase()}.rights`,
     section: segments,
@@ -276,7 +242,7 @@ export const guestChecks: readonly Check[] = [
       id: `${name.toLowerCase()}.base`,
       section: tables,
       says: 'the base is canonical',
-      holds: (v: View) => canonical(v.get(`guest${name}Base`)),
+      holds: (v: View) => v.canonical(v.get(`guest${name}Base`)),
     },
     {
       id: `${name.toLowerCase()}.limit`,
@@ -291,7 +257,7 @@ export const guestChecks: readonly Check[] = [
     section: flags,
     says: 'RIP is canonical in 64-bit code, and has 32 bits elsewhere',
     holds: (v) =>
-      v.longMode && v.bit('guestCsAccessRights', 13) ? canonical(v.get('guestRip')) : v.get('guestRip') >> 32n === 0n,
+      v.longMode && v.bit('guestCsAccessRights', 13) ? v.canonical(v.get('guestRip')) : v.get('guestRip') >> 32n === 0n,
   },
   {
     id: 'rflags.reserved',
@@ -309,7 +275,7 @@ export const guestChecks: readonly Check[] = [
     id: 'rflags.if',
     section: flags,
     says: 'an external interrupt is injected only with RFLAGS.IF set',
-    holds: (v) => implies(v.injects(0), () => v.bit('guestRflags', 9)),
+    holds: (v) => implies(v.injected === 0, () => v.bit('guestRflags', 9)),
   },
 
   {
@@ -323,6 +289,20 @@ export const guestChecks: readonly Check[] = [
     section: state,
     says: 'blocking by STI or MOV SS is for the active state',
     holds: (v) => (v.get('guestInterruptibilityState') & 3n) === 0n || v.get('guestActivityState') === 0n,
+  },
+  {
+    id: 'activity.injection',
+    section: state,
+    says: 'the event that is injected can wake the activity state',
+    holds: (v) => {
+      const type = v.injected;
+      const activity = v.get('guestActivityState');
+      if (type === undefined || activity === 0n) return true;
+      const vector = v.get('entryInterruptionInformation') & 0xffn;
+      const machineCheck = type === 3 && vector === 18n;
+      if (activity === 2n) return type === 2 || machineCheck;
+      return activity === 1n && ([0, 2, 7].includes(type) || machineCheck || (type === 3 && vector === 1n));
+    },
   },
   {
     id: 'interruptibility.reserved',
@@ -341,8 +321,20 @@ export const guestChecks: readonly Check[] = [
     section: state,
     says: 'no external interrupt is injected while STI or MOV SS blocks, and no NMI while MOV SS does',
     holds: (v) =>
-      implies(v.injects(0), () => (v.get('guestInterruptibilityState') & 3n) === 0n) &&
-      implies(v.injects(2), () => !v.bit('guestInterruptibilityState', 1)),
+      implies(v.injected === 0, () => (v.get('guestInterruptibilityState') & 3n) === 0n) &&
+      implies(v.injected === 2, () => !v.bit('guestInterruptibilityState', 1)),
+  },
+  {
+    id: 'interruptibility.nmi',
+    section: state,
+    says: 'no NMI is injected while NMIs are blocked, with virtual NMIs',
+    holds: (v) => implies(v.injected === 2 && v.pin('virtualNmis'), () => !v.bit('guestInterruptibilityState', 3)),
+  },
+  {
+    id: 'interruptibility.smi',
+    section: state,
+    says: 'outside SMM no SMI is blocked',
+    holds: (v) => !v.bit('guestInterruptibilityState', 2),
   },
   {
     id: 'pending-debug.reserved',
@@ -350,25 +342,36 @@ export const guestChecks: readonly Check[] = [
     says: 'bits 11:4, 13, 15 and 63:17 of the pending debug exceptions are 0',
     holds: (v) => (v.get('guestPendingDebugExceptions') & 0xffff_ffff_fffe_aff0n) === 0n,
   },
+  {
+    id: 'pending-debug.step',
+    section: state,
+    says: 'while STI or MOV SS blocks or HLT waits, a single step is pending just when RFLAGS.TF is set and BTF is not',
+    holds: (v) => {
+      const waits = (v.get('guestInterruptibilityState') & 3n) !== 0n || v.get('guestActivityState') === 1n;
+      if (!waits) return true;
+      const steps = v.bit('guestRflags', 8) && !v.bit('guestDebugctl', 1);
+      return v.bit('guestPendingDebugExceptions', 14) === steps;
+    },
+  },
+  {
+    id: 'link.address',
+    section: state,
+    says: 'the VMCS link pointer is all ones, or a page of physical memory',
+    holds: (v) => v.get('vmcsLinkPointer') === 0xffff_ffff_ffff_ffffn || v.page('vmcsLinkPointer'),
+  },
+  ...([0, 1, 2, 3] as const).map((i) => ({
+    id: `pdpte${i}`,
+    section: pointers,
+    says: 'with EPT and PAE paging, an entry that is present has no reserved bit: 2:1, 8:5, and beyond the address width',
+    holds: (v: View) => {
+      const pae = !v.longMode && v.bit('guestCr0', 31) && v.bit('guestCr4', 5) && v.secondary('enableEpt');
+      const entry = pae ? v.get(`guestPdpte${i}`) : 0n;
+      return (entry & 1n) === 0n || ((entry & 0x1e6n) === 0n && v.physical(entry, 1n));
+    },
+  })),
 ];
 
-/** Every check that is broken, and those that could not be judged as a field is not known. */
-export function checkGuest(fields: Fields): {
-  readonly problems: readonly Problem[];
-  readonly unknown: readonly string[];
-} {
-  const problems: Problem[] = [];
-  const unknown: string[] = [];
-  for (const { id, section, says, holds } of guestChecks) {
-    const view = new View(fields);
-    try {
-      if (holds(view)) continue;
-      const used = [...view.used].filter((field) => !field.endsWith('Controls'));
-      problems.push({ id, section, says, fields: used.map((field) => ({ field, value: fields.get(field) ?? 0n })) });
-    } catch (error) {
-      if (!(error instanceof Unknown)) throw error;
-      unknown.push(id);
-    }
-  }
-  return { problems, unknown };
+/** Every check on the guest state that is broken, and those that could not be judged as a field is not known. */
+export function checkGuest(fields: Fields): Verdict {
+  return judge(guestChecks, fields, {});
 }

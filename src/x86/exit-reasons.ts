@@ -2,11 +2,11 @@
 
 export interface ExitReason {
   readonly number: number;
-  readonly name: string;
+  readonly name: ExitReasonName;
   readonly says: string;
 }
 
-const rows: Readonly<Record<string, readonly [number: number, says: string]>> = {
+const rows = {
   exceptionOrNmi: [0, 'an exception that the exception bitmap selects, or an NMI'],
   externalInterrupt: [1, 'an external interrupt arrived, with external-interrupt exiting'],
   tripleFault: [2, 'an exception while a double fault was delivered'],
@@ -88,11 +88,13 @@ const rows: Readonly<Record<string, readonly [number: number, says: string]>> = 
   uwrmsr: [81, 'UWRMSR that the MSR bitmaps select'],
   rdmsrImmediate: [84, 'RDMSR with an immediate operand that the MSR bitmaps select'],
   wrmsrnsImmediate: [85, 'WRMSRNS with an immediate operand that the MSR bitmaps select'],
-};
+} as const satisfies Readonly<Record<string, readonly [number: number, says: string]>>;
+
+export type ExitReasonName = keyof typeof rows;
 
 export const exitReasons: readonly ExitReason[] = Object.entries(rows).map(([name, [number, says]]) => ({
   number,
-  name,
+  name: name as ExitReasonName,
   says,
 }));
 

@@ -17,7 +17,7 @@ export interface ControlTable {
   readonly bits: Readonly<Record<string, number>>;
 }
 
-export const vmxControls: readonly ControlTable[] = [
+const tables = [
   {
     register: 'pin',
     msr: 0x481,
@@ -170,4 +170,14 @@ export const vmxControls: readonly ControlTable[] = [
       loadSpecCtrl: 24,
     },
   },
-];
+] as const satisfies readonly ControlTable[];
+
+export const vmxControls: readonly ControlTable[] = tables;
+
+/** The controls of one register, by name. */
+export type ControlIn<R extends ControlRegister> =
+  Extract<(typeof tables)[number], { register: R }> extends {
+    bits: infer B;
+  }
+    ? keyof B & string
+    : never;

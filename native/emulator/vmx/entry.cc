@@ -149,12 +149,18 @@ bool enterGuest(Cpu& cpu, bool launch) {
   if (vmx.current == kNoVmcs || vmx.vmcs.shadow) return failInvalid(cpu);
   if (cpu.shadow && vmx.blockedByMovSs) return fail(cpu, 26);
   if (launch == vmx.vmcs.launched) return fail(cpu, launch ? 4 : 5);
-  if (const Failure failure = checkControls(cpu, vmx.vmcs)) return fail(cpu, failure.number);
-  if (const Failure failure = checkHost(cpu, vmx.vmcs)) return fail(cpu, failure.number);
+  const unsigned error = enter(cpu);
+  return error == 0 || fail(cpu, error);
+}
+
+unsigned enter(Cpu& cpu) {
+  Vmx& vmx = cpu.vmx;
+  if (const Failure failure = checkControls(cpu, vmx.vmcs)) return failure.number;
+  if (const Failure failure = checkHost(cpu, vmx.vmcs)) return failure.number;
   cpu.stepTaken = true;
   if (const GuestFailure failure = checkGuest(cpu, vmx.vmcs)) {
     failEntry(cpu, ExitReason::invalidGuestState, failure.qualification);
-    return true;
+    return 0;
   }
   const auto information = static_cast<uint32_t>(field(cpu, Field::entryInterruptionInformation));
   const bool injects = (information & kEventValid) != 0;
@@ -174,7 +180,7 @@ bool enterGuest(Cpu& cpu, bool launch) {
   flushTlb(cpu);
   if (const uint64_t failed = loadMsrs(cpu)) {
     failEntry(cpu, ExitReason::msrLoading, failed);
-    return true;
+    return 0;
   }
   vmx.vmcs.launched = true;
   loadInterruptibility(cpu, injects);
@@ -187,7 +193,7 @@ bool enterGuest(Cpu& cpu, bool launch) {
   cpu.deadline.store(0);  // the timer is one more
   if (injects) inject(cpu, information);
   cpu.halted = cpu.guest && vmx.activity != Activity::active;
-  return true;
+  return 0;
 }
 
 }  // namespace vtkit::emulator::vmx

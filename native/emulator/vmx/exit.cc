@@ -173,7 +173,7 @@ void loadHostSegments(Cpu& cpu) {
 }  // namespace
 
 void abort(Cpu& cpu, uint32_t indicator) {
-  writePhysical(cpu, cpu.vmx.current + 4, &indicator, sizeof(indicator));
+  if (cpu.vmx.current != kNoVmcs) writePhysical(cpu, cpu.vmx.current + 4, &indicator, sizeof(indicator));
   cpu.shutdown = true;
 }
 

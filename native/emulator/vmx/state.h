@@ -28,6 +28,8 @@ struct Vmx {
   uint64_t vmxonPointer = kNoVmcs;
   uint64_t current = kNoVmcs;  // physical address of the current VMCS
   Vmcs vmcs;                   // its contents
+  bool outside = false;        // somebody outside the machine is the hypervisor: exits stop the processor
+  bool entryAsked = false;     // by them
 
   PendingExit exit;
   Vectoring vectoring;

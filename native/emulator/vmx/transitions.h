@@ -34,6 +34,8 @@ inline Field pointerField(unsigned i) { return static_cast<Field>(static_cast<ui
 
 /** VMLAUNCH and VMRESUME behind their privilege checks. Always true: flags or RIP tell how it ended. */
 bool enterGuest(Cpu& cpu, bool launch);
+/** The entry itself, from root operation: a VM-instruction error number, or 0 with the guest, or the host, to go on. */
+unsigned enter(Cpu& cpu);
 /** Makes the exit that leave() recorded. */
 void makeExit(Cpu& cpu);
 /** The host's state and the list of its MSRs; what cannot be loaded ends in a VMX abort. */
