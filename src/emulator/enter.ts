@@ -13,15 +13,16 @@ const names = new Map<bigint, VmcsFieldName>(vmcsFieldNames.map((name) => [BigIn
 /** Room for the tables of an Ept, which costs what is touched. */
 const tableBytes = 64 << 20;
 const placed = new WeakMap<Ept, GuestMemory>();
-/** vCPUs whose guest stands at a device's access: the next entry goes on there. */
-const inside = new WeakSet<Vcpu>();
+/** vCPUs whose guest stands at a device's access, and its VMCS: the next entry with it goes on there. */
+const inside = new WeakMap<Vcpu, Vmcs>();
 
 export async function enter(vcpu: Vcpu, memory: GuestMemory, vmcs: Vmcs, options: EnterOptions): Promise<VmStop> {
   if (options.ept !== undefined) {
     place(options.ept, memory);
     vmcs.set({ secondary: { enableEpt: true }, eptPointer: options.ept.pointer });
   }
-  if (!inside.delete(vcpu)) vcpu.setState('vmcs', encode(vmcs));
+  if (inside.get(vcpu) !== vmcs) vcpu.setState('vmcs', encode(vmcs));
+  inside.delete(vcpu);
   try {
     const exit = await vcpu.run({ signal: options.signal });
     switch (exit.kind) {
@@ -37,7 +38,7 @@ export async function enter(vcpu: Vcpu, memory: GuestMemory, vmcs: Vmcs, options
           registers: vcpu.regs.toObject(),
         });
       default:
-        inside.add(vcpu);
+        inside.set(vcpu, vmcs);
         return { reason: 'access', exit };
     }
   } catch (error) {

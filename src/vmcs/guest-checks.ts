@@ -218,6 +218,12 @@ export const guestChecks: readonly Check[] = [
       return granular ? (limit & 0xfffn) === 0xfffn : limit >> 20n === 0n;
     },
   })),
+  ...(['Tr', 'Ldtr'] as const).map((segment) => ({
+    id: `${segment.toLowerCase()}.rights`,
+    section: segments,
+    says: 'the reserved access rights of a usable segment are 0',
+    holds: (v: View) => !v.usable(segment) || (v.get(`guest${segment}AccessRights`) & 0xfffe_0f00n) === 0n,
+  })),
   {
     id: 'tr.type',
     section: segments,
@@ -337,10 +343,30 @@ export const guestChecks: readonly Check[] = [
     holds: (v) => !v.bit('guestInterruptibilityState', 2),
   },
   {
+    id: 'interruptibility.enclave',
+    section: state,
+    says: 'an enclave is interrupted only on a processor with SGX, whose ENCLS can exit, and not while MOV SS blocks',
+    holds: (v) =>
+      implies(
+        v.bit('guestInterruptibilityState', 4),
+        () => ((v.msr(0x48b) >> 47n) & 1n) === 1n && !v.bit('guestInterruptibilityState', 1),
+      ),
+  },
+  {
     id: 'pending-debug.reserved',
     section: state,
     says: 'bits 11:4, 13, 15 and 63:17 of the pending debug exceptions are 0',
     holds: (v) => (v.get('guestPendingDebugExceptions') & 0xffff_ffff_fffe_aff0n) === 0n,
+  },
+  {
+    id: 'pending-debug.rtm',
+    section: state,
+    says: 'a debug exception of a transaction comes alone, with an enabled breakpoint, and not while MOV SS blocks',
+    holds: (v) =>
+      implies(
+        v.bit('guestPendingDebugExceptions', 16),
+        () => (v.get('guestPendingDebugExceptions') & 0xffffn) === 0x1000n && !v.bit('guestInterruptibilityState', 1),
+      ),
   },
   {
     id: 'pending-debug.step',

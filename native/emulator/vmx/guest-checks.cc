@@ -181,7 +181,8 @@ class Check {
   }
 
   bool codeSegment(const Segment& cs, const Segment& ss) const {
-    if (!cs.usable() || !cs.s() || !cs.present() || !cs.wellFormed()) return false;
+    // An unusable CS is held to the same, and taken (27.3.1.2).
+    if (!cs.s() || !cs.present() || !cs.wellFormed()) return false;
     if (longMode_ && cs.isLong() && cs.db()) return false;
     switch (cs.type()) {
       case 3:
