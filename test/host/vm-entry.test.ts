@@ -8,9 +8,10 @@ import { Machine } from '../../src/machine/machine.ts';
 import type { Vcpu } from '../../src/machine/vcpu.ts';
 import type { VmExit } from '../../src/vmcs/exit.ts';
 import { guestStates } from '../../src/vmcs/states.ts';
-import { Vmcs, type VmcsChanges } from '../../src/vmcs/vmcs.ts';
+import { entryChecks, Vmcs, type VmcsChanges } from '../../src/vmcs/vmcs.ts';
 import { fieldShape, vmcsFieldNames } from '../../src/x86/vmcs-fields.ts';
 import { hex } from '../../src/x86/vmx-msrs.ts';
+import { breaks, validVmcs } from '../support/vmcs-breaks.ts';
 
 let machine: Machine;
 afterEach(() => machine?.close());
@@ -163,6 +164,14 @@ const words = [0n, 1n, 2n, 3n, 4n, 7n, 0x10n, 0x20n, 0x80n, 0x93n, 0x9bn, 0xc09b
 const masks = [0xffff_ffff_ffff_ffffn, 0x8000_0000_0000_0000n, 0x7fff_ffff_ffff_ffffn, 0x4000_0000_0000n, 0xfffn];
 
 describe('checks of VM entry, made twice', () => {
+  it.each(Object.entries(breaks))('%s: a VMCS that breaks it is refused', async (id, changes) => {
+    const { vcpu, vmcs } = await guest([0xf4]);
+    expect(await outcome(vcpu, validVmcs(vmcs.processor))).toBe('none');
+    const { section } = entryChecks.find((check) => check.id === id) ?? { section: '' };
+    const area = section.startsWith('27.2.1') ? 'controls' : section.startsWith('27.2') ? 'host' : 'guest';
+    expect(await outcome(vcpu, validVmcs(vmcs.processor).set(changes))).toBe(area);
+  });
+
   it('a VMCS breaks checks here just where the processor refuses it', async () => {
     const { vcpu, vmcs, ept, enter } = await guest([0xf4], {}, 'open-bus');
     await enter();
