@@ -54,10 +54,9 @@ export {
   type PlanOptions,
   planAssignment,
 } from './vfio/plan.ts';
-export type { Fields, Problem, VmxProcessor } from './vmcs/check.ts';
+export type { Fields, Problem, Verdict, VmxProcessor } from './vmcs/check.ts';
 export type { ExitEvent, VmExit } from './vmcs/exit.ts';
-export { checkGuest } from './vmcs/guest-checks.ts';
 export { readKernelLog, type VmcsDump } from './vmcs/kernel-log.ts';
 export { guestStates } from './vmcs/states.ts';
-export { type ControlChanges, type FieldChanges, Vmcs, type VmcsChanges } from './vmcs/vmcs.ts';
+export { type ControlChanges, checkEntry, type FieldChanges, Vmcs, type VmcsChanges } from './vmcs/vmcs.ts';
 export { type PoolOptions, planPools, VmdqPlan } from './vmdq/plan.ts';

@@ -21,6 +21,7 @@ const commands = {
   vmdq: async () => (await import('./vmdq.ts')).vmdqCommand(),
   sriov: async () => (await import('./sriov.ts')).sriovCommand(),
   vmcs: async () => (await import('./vmcs.ts')).vmcsCommand(),
+  ept: async () => (await import('./ept.ts')).eptCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
 } as const;
 

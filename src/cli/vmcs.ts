@@ -1,8 +1,8 @@
 /** `vtkit vmcs`: what a VMCS holds, and which check of VM entry it breaks; from the logs of kvm_intel. */
 import { Command } from 'commander';
-import type { Problem } from '../vmcs/check.ts';
-import { checkGuest } from '../vmcs/guest-checks.ts';
+import type { Problem, Verdict } from '../vmcs/check.ts';
 import { readKernelLog, type VmcsDump } from '../vmcs/kernel-log.ts';
+import { checkEntry } from '../vmcs/vmcs.ts';
 import { exitReasons } from '../x86/exit-reasons.ts';
 import { hex } from '../x86/vmx-msrs.ts';
 import { readInput } from './input.ts';
@@ -25,7 +25,7 @@ export function vmcsCommand(): Command {
     .description('Read the VMCS dumps of a kernel log, and name the checks of VM entry that they break.')
     .addCommand(
       new Command('check')
-        .description('Name every check on the guest state that a VMCS breaks, with its section of the manual.')
+        .description('Name every check of VM entry that a VMCS breaks, with its section of the manual.')
         .argument(...file)
         .option('--json', 'print an array: a row for each dump')
         .addHelpText(
@@ -65,7 +65,7 @@ function reasonOf({ fields }: VmcsDump): string {
 }
 
 function check(file: string, flags: Flags): void {
-  const found = read(file).map((dump) => ({ dump, ...checkGuest(dump.fields) }));
+  const found = read(file).map((dump) => ({ dump, ...checkEntry(dump.fields) }));
   if (found.some(({ problems }) => problems.length > 0)) process.exitCode = broken;
   if (flags.json) {
     const rows = found.map(({ dump, problems, unknown }) => ({
@@ -84,12 +84,16 @@ function check(file: string, flags: Flags): void {
     process.stdout.write(`${colour('bold', `VMCS at line ${dump.line}`, process.stdout)} · ${reasonOf(dump)}\n`);
     process.stdout.write(problems.map(paragraph).join(''));
     if (problems.length === 0) process.stdout.write('  every check that could be judged holds\n');
-    if (unknown.length > 0)
-      process.stdout.write(`  not judged, as a field is not in the dump: ${unknown.join(', ')}\n`);
-    process.stdout.write(
-      "  not judged, as they need the processor's capability MSRs: reserved bits of CR0, CR4 and the controls\n",
-    );
+    for (const [needs, ids] of grouped(unknown))
+      process.stdout.write(`  not judged without ${needs}: ${ids.join(', ')}\n`);
   }
+}
+
+/** What could not be judged, by what the dump leaves out. */
+function grouped(unknown: Verdict['unknown']): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const { id, needs } of unknown) groups.set(needs, [...(groups.get(needs) ?? []), id]);
+  return groups;
 }
 
 function paragraph({ id, section, says, fields }: Problem): string {

@@ -128,13 +128,13 @@ export const isPat = (value: bigint): boolean =>
 
 export interface Verdict {
   readonly problems: readonly Problem[];
-  /** Checks that could not be judged, as a field or a register of the processor is not known. */
-  readonly unknown: readonly string[];
+  /** Checks that could not be judged, and the field, or the register of the processor, that is not known. */
+  readonly unknown: readonly { readonly id: string; readonly needs: string }[];
 }
 
 export function judge(checks: readonly Check[], fields: Fields, processor: VmxProcessor): Verdict {
   const problems: Problem[] = [];
-  const unknown: string[] = [];
+  const unknown: { id: string; needs: string }[] = [];
   for (const { id, section, says, holds } of checks) {
     const view = new View(fields, processor);
     try {
@@ -148,7 +148,7 @@ export function judge(checks: readonly Check[], fields: Fields, processor: VmxPr
       });
     } catch (error) {
       if (!(error instanceof Unknown)) throw error;
-      unknown.push(id);
+      unknown.push({ id, needs: error.message });
     }
   }
   return { problems, unknown };

@@ -1,5 +1,5 @@
 /** Checks that a VM entry makes on the guest-state area (SDM Vol. 3C, 27.3.1), one row each. */
-import { type Check, type Fields, implies, isPat, judge, type Verdict, type View } from './check.ts';
+import { type Check, implies, isPat, type View } from './check.ts';
 
 const control = '27.3.1.1';
 const segments = '27.3.1.2';
@@ -396,8 +396,3 @@ export const guestChecks: readonly Check[] = [
     },
   })),
 ];
-
-/** Every check on the guest state that is broken, and those that could not be judged as a field is not known. */
-export function checkGuest(fields: Fields): Verdict {
-  return judge(guestChecks, fields, {});
-}

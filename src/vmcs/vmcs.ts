@@ -3,7 +3,7 @@
 import { fieldShape, type VmcsFieldName, vmcsFieldNames } from '../x86/vmcs-fields.ts';
 import type { ControlIn } from '../x86/vmx-controls.ts';
 import { vmxControls } from '../x86/vmx-controls.ts';
-import { type Check, judge, type Problem, type VmxProcessor } from './check.ts';
+import { type Check, type Fields, judge, type Problem, type Verdict, type VmxProcessor } from './check.ts';
 import { allowed, controlChecks, controlWords } from './control-checks.ts';
 import { guestChecks } from './guest-checks.ts';
 import { hostChecks } from './host-checks.ts';
@@ -108,7 +108,7 @@ export class Vmcs {
 
   /** Every check of VM entry that is broken, in the order of the manual: controls, host state, guest state. */
   check(): readonly Problem[] {
-    return judge(entryChecks, this.#fields, this.processor).problems;
+    return checkEntry(this.#fields, this.processor).problems;
   }
 
   #allowed(register: keyof typeof controlWords): [bigint, bigint] {
@@ -124,6 +124,11 @@ export class Vmcs {
 
 /** All checks, in the order in which a processor makes them. */
 export const entryChecks: readonly Check[] = [...controlChecks, ...hostChecks, ...guestChecks];
+
+/** The checks of VM entry on fields as far as they are known, of a dump for one. */
+export function checkEntry(fields: Fields, processor: VmxProcessor = {}): Verdict {
+  return judge(entryChecks, fields, processor);
+}
 
 function bitOf(word: keyof ControlChanges, name: string): bigint {
   const bit = vmxControls.find(({ register }) => register === registerOf[word])?.bits[name];

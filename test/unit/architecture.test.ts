@@ -41,6 +41,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'sriov',
     'vmdq',
     'vmcs',
+    'ept',
     'x86',
     'kvm',
     'emulator',

@@ -1,7 +1,6 @@
 /** One VMCS for each check of VM entry, which breaks it; and one that breaks none. */
 import { describe, expect, it } from 'vitest';
-import { checkGuest } from '../../../src/vmcs/guest-checks.ts';
-import { entryChecks } from '../../../src/vmcs/vmcs.ts';
+import { checkEntry, entryChecks } from '../../../src/vmcs/vmcs.ts';
 import { breaks, capableProcessor, validVmcs } from '../../support/vmcs-breaks.ts';
 
 describe('the checks of VM entry', () => {
@@ -22,10 +21,11 @@ describe('the checks of VM entry', () => {
 
   it('of a dump tell the fields that they looked at, and which could not be judged', () => {
     const valid = validVmcs(capableProcessor).fields;
-    const { problems } = checkGuest(new Map([...valid, ['guestTrSelector', 28n]]));
+    const { problems } = checkEntry(new Map([...valid, ['guestTrSelector', 28n]]));
     expect(problems).toMatchObject([{ id: 'tr.selector', fields: [{ field: 'guestTrSelector', value: 28n }] }]);
     const known = [...valid].filter(([field]) => field !== 'guestGdtrLimit');
-    const { unknown } = checkGuest(new Map(known));
-    expect(unknown).toEqual(['cr0.reserved', 'cr4.reserved', 'gdtr.limit']);
+    const { unknown } = checkEntry(new Map(known));
+    expect(unknown).toContainEqual({ id: 'gdtr.limit', needs: 'guestGdtrLimit' });
+    expect(unknown).toContainEqual({ id: 'cr4.reserved', needs: 'MSR 488H' });
   });
 });
