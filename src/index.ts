@@ -31,7 +31,7 @@ export type { AccessHandler } from './machine/ranges.ts';
 export type { RegisterName, Registers } from './machine/registers.ts';
 export type { DescriptorTable, Segment, SystemRegisterChanges, SystemRegisters } from './machine/sregs.ts';
 export type { RunOptions, RunSyncOptions, Vcpu } from './machine/vcpu.ts';
-export type { EnterOptions, PassedAccess, VmStop } from './machine/vm-entry.ts';
+export type { AnyVmcs, EnterOptions, PassedAccess, VmStop } from './machine/vm-entry.ts';
 export { EventFd } from './native/eventfd.ts';
 export type { Evidence, Finding, State } from './probe/check.ts';
 export { capture, type ProbeDocument, type ProbeOptions, probe } from './probe/index.ts';
@@ -57,6 +57,7 @@ export {
 export type { Fields, Problem, Verdict, VmxProcessor } from './vmcs/check.ts';
 export type { ExitEvent, VmExit } from './vmcs/exit.ts';
 export { readKernelLog, type VmcsDump } from './vmcs/kernel-log.ts';
+export { KvmVmcs, type KvmVmcsChanges } from './vmcs/kvm-vmcs.ts';
 export { guestStates } from './vmcs/states.ts';
 export { type ControlChanges, checkEntry, type FieldChanges, Vmcs, type VmcsChanges } from './vmcs/vmcs.ts';
 export { type PoolOptions, planPools, VmdqPlan } from './vmdq/plan.ts';

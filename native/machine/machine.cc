@@ -2,6 +2,7 @@
 #include "machine/machine.h"
 
 #include <algorithm>
+#include <cerrno>
 
 namespace vtkit::machine {
 
@@ -20,7 +21,7 @@ memory::GuestMemory::Result Machine::addMemory(uint32_t slot, uint64_t guestPhys
   const auto result = memory_.addSlot(slot, guestPhysical, bytes, mapping->data(), readOnly, logDirty);
   if (result != memory::GuestMemory::Result::ok) return result;
   try {
-    engine_->addMemory(*memory_.find(guestPhysical));
+    if (!hidden_) engine_->addMemory(*memory_.find(guestPhysical));
   } catch (const os::SystemError&) {
     memory_.removeSlot(slot);
     throw;
@@ -32,13 +33,44 @@ memory::GuestMemory::Result Machine::addMemory(uint32_t slot, uint64_t guestPhys
 memory::GuestMemory::Result Machine::removeMemory(uint32_t slot) {
   for (const memory::Slot& candidate : memory_.slots()) {
     if (candidate.number != slot) continue;
-    engine_->removeMemory(candidate);
+    for (const Window& window : windows_) {
+      if (window.backing == slot) throw os::SystemError(EBUSY, "remove memory that windows show");
+    }
+    if (!hidden_) engine_->removeMemory(candidate);
     const auto result = memory_.removeSlot(slot);
     backings_.erase(std::find_if(backings_.begin(), backings_.end(),
                                  [slot](const Backing& backing) { return backing.slot == slot; }));
     return result;
   }
   return memory::GuestMemory::Result::noSlot;
+}
+
+void Machine::hideMemory() {
+  if (hidden_) return;
+  for (const memory::Slot& slot : memory_.slots()) engine_->removeMemory(slot);
+  hidden_ = true;
+}
+
+bool Machine::addWindow(uint32_t number, uint64_t guestPhysical, uint64_t from, uint64_t bytes, bool readOnly) {
+  memory::Slot window = {};
+  window.number = number;
+  window.guestPhysical = guestPhysical;
+  window.bytes = bytes;
+  window.host = memory_.at(from, bytes);
+  window.readOnly = readOnly;
+  if (window.host == nullptr) return false;
+  engine_->addMemory(window);
+  windows_.push_back({number, memory_.find(from)->number});
+  return true;
+}
+
+void Machine::removeWindow(uint32_t number) {
+  memory::Slot window = {};
+  window.number = number;
+  engine_->removeMemory(window);
+  windows_.erase(std::remove_if(windows_.begin(), windows_.end(),
+                                [number](const Window& each) { return each.number == number; }),
+                 windows_.end());
 }
 
 std::shared_ptr<os::Mapping> Machine::backing(uint32_t slot) const {

@@ -41,6 +41,14 @@ class Machine {
   memory::GuestMemory::Result addMemory(uint32_t slot, uint64_t guestPhysical, uint64_t bytes, bool readOnly,
                                         bool logDirty);
   memory::GuestMemory::Result removeMemory(uint32_t slot);
+  /** From here on the guest sees memory only through windows. */
+  void hideMemory();
+  /**
+   * Shows a range of the machine's memory at another guest-physical address as well. `number` is free among all slots.
+   * False if the range does not lie in one slot. @throws os::SystemError
+   */
+  bool addWindow(uint32_t number, uint64_t guestPhysical, uint64_t from, uint64_t bytes, bool readOnly);
+  void removeWindow(uint32_t number);
   /** The mapping behind a slot, to be held by whoever hands out views of it. */
   std::shared_ptr<os::Mapping> backing(uint32_t slot) const;
 
@@ -64,6 +72,9 @@ class Machine {
     uint32_t slot;
     std::shared_ptr<os::Mapping> mapping;
   };
+  struct Window {
+    uint32_t number, backing;
+  };
   struct Processor {
     std::shared_ptr<vcpu::Cell> cell;
     std::unique_ptr<vcpu::Thread> thread;
@@ -75,6 +86,8 @@ class Machine {
   Board board_;
   memory::GuestMemory memory_;
   std::vector<Backing> backings_;
+  std::vector<Window> windows_;
+  bool hidden_ = false;
   std::unique_ptr<Engine> engine_;
   std::vector<Processor> vcpus_;
   std::vector<std::shared_ptr<void>> devices_;

@@ -46,6 +46,9 @@ void Machine::init(Napi::Env env, Napi::Object exports) {
                                          InstanceMethod<&Machine::attachVfio>("attachVfio"),
                                          InstanceMethod<&Machine::addDeviceMemory>("addDeviceMemory"),
                                          InstanceMethod<&Machine::removeDeviceMemory>("removeDeviceMemory"),
+                                         InstanceMethod<&Machine::hideMemory>("hideMemory"),
+                                         InstanceMethod<&Machine::addWindow>("addWindow"),
+                                         InstanceMethod<&Machine::removeWindow>("removeWindow"),
                                          InstanceMethod<&Machine::mapForDma>("mapForDma"),
                                          InstanceMethod<&Machine::createVcpu>("createVcpu"),
                                          InstanceMethod<&Machine::wake>("wake"),
@@ -157,6 +160,26 @@ void Machine::removeMemory(Info info) {
   const uint32_t slot = toUint32(info[0], "slot");
   const auto result = guarded(info.Env(), [&] { return open().removeMemory(slot); });
   if (result != GuestMemory::Result::ok) throw Napi::RangeError::New(info.Env(), "no memory slot has that number");
+}
+
+void Machine::hideMemory(Info info) {
+  guarded(info.Env(), [&] { open().hideMemory(); });
+}
+
+void Machine::addWindow(Info info) {
+  const uint32_t number = toUint32(info[0], "slot");
+  const uint64_t guestPhysical = toUint64(info[1], "guestPhysical");
+  const uint64_t from = toUint64(info[2], "from");
+  const uint64_t bytes = toUint64(info[3], "bytes");
+  const bool readOnly = info[4].ToBoolean();
+  if (!guarded(info.Env(), [&] { return open().addWindow(number, guestPhysical, from, bytes, readOnly); })) {
+    throw Napi::RangeError::New(info.Env(), "a window must show a range of one memory slot");
+  }
+}
+
+void Machine::removeWindow(Info info) {
+  const uint32_t number = toUint32(info[0], "slot");
+  guarded(info.Env(), [&] { open().removeWindow(number); });
 }
 
 Napi::Value Machine::readMemory(Info info) {

@@ -55,6 +55,9 @@ class Machine final : public Napi::ObjectWrap<Machine> {
   void attachVfio(Info info);
   void addDeviceMemory(Info info);
   void removeDeviceMemory(Info info);
+  void hideMemory(Info info);
+  void addWindow(Info info);
+  void removeWindow(Info info);
   void mapForDma(Info info);
 
   // vCPUs

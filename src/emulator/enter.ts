@@ -1,11 +1,11 @@
 /** VM entries of the emulated processor, with a program as the hypervisor: the VMCS goes in, and comes out with an exit. */
 import type { Ept } from '../ept/ept.ts';
-import { GuestError, UsageError, VmEntryError } from '../errors.ts';
+import { GuestError, NotSupportedError, UsageError, VmEntryError } from '../errors.ts';
 import type { GuestMemory } from '../machine/memory.ts';
 import type { Vcpu } from '../machine/vcpu.ts';
-import type { EnterOptions, VmStop } from '../machine/vm-entry.ts';
+import type { AnyVmcs, EnterOptions, VmStop } from '../machine/vm-entry.ts';
 import { decodeExit } from '../vmcs/exit.ts';
-import type { Vmcs } from '../vmcs/vmcs.ts';
+import { Vmcs } from '../vmcs/vmcs.ts';
 import { type VmcsFieldName, vmcsFieldNames, vmcsFields } from '../x86/vmcs-fields.ts';
 
 const names = new Map<bigint, VmcsFieldName>(vmcsFieldNames.map((name) => [BigInt(vmcsFields[name]), name]));
@@ -16,7 +16,12 @@ const placed = new WeakMap<Ept, GuestMemory>();
 /** vCPUs whose guest stands at a device's access, and its VMCS: the next entry with it goes on there. */
 const inside = new WeakMap<Vcpu, Vmcs>();
 
-export async function enter(vcpu: Vcpu, memory: GuestMemory, vmcs: Vmcs, options: EnterOptions): Promise<VmStop> {
+export async function enter(vcpu: Vcpu, memory: GuestMemory, vmcs: AnyVmcs, options: EnterOptions): Promise<VmStop> {
+  if (!(vmcs instanceof Vmcs)) {
+    throw new NotSupportedError('a KvmVmcs is of KVM: this processor enters a whole VMCS', {
+      requires: 'new Vmcs(machine.vmxCapabilities)',
+    });
+  }
   if (options.ept !== undefined) {
     place(options.ept, memory);
     vmcs.set({ secondary: { enableEpt: true }, eptPointer: options.ept.pointer });
@@ -29,10 +34,10 @@ export async function enter(vcpu: Vcpu, memory: GuestMemory, vmcs: Vmcs, options
       case 'vm-exit':
         decode(vcpu.getState('vmcs'), vmcs);
         if (exit.error !== 0) throw refused(vmcs, exit.error);
-        return decodeExit(vmcs);
+        return decodeExit(vmcs, (value) => finish(vcpu, vmcs, value));
       case 'interrupted':
         decode(vcpu.getState('vmcs'), vmcs);
-        return decodeExit(vmcs);
+        return decodeExit(vmcs, (value) => finish(vcpu, vmcs, value));
       case 'shutdown':
         throw new GuestError('VMX abort: the state of the host, or a list of MSRs, could not be loaded at an exit', {
           registers: vcpu.regs.toObject(),
@@ -46,6 +51,33 @@ export async function enter(vcpu: Vcpu, memory: GuestMemory, vmcs: Vmcs, options
     if (options.signal?.aborted) decode(vcpu.getState('vmcs'), vmcs);
     throw error;
   }
+}
+
+/** IN, RDMSR and the like take their value; RIP goes behind the instruction, and what STI or MOV SS blocked is open. */
+function finish(vcpu: Vcpu, vmcs: Vmcs, value: number | bigint | undefined): void {
+  const { reason, instructionLength, qualification } = decodeExit(vmcs, () => {});
+  if (instructionLength === 0 || reason === 'eptViolation') {
+    throw new UsageError(`the guest left by ${reason}, not by an instruction that could be finished for it`);
+  }
+  if (reason === 'ioInstruction' && qualification.string) {
+    throw new UsageError('a string instruction moves memory and counts: do its work, and set guestRip behind it');
+  }
+  const reads = (reason === 'ioInstruction' && qualification.direction === 'in') || reason === 'vmcall';
+  if (reads !== (value !== undefined)) {
+    throw new UsageError(
+      reads ? 'the instruction needs the value that the guest is to get' : 'the instruction takes no value',
+    );
+  }
+  if (value !== undefined) {
+    const bits = reason === 'ioInstruction' ? qualification.bytes * 8 : 64;
+    const kept = bits === 32 ? 0n : (vcpu.regs.rax >> BigInt(bits)) << BigInt(bits);
+    vcpu.regs.rax = kept | BigInt.asUintN(bits, BigInt(value));
+  }
+  const wide = ((vmcs.get('guestCsAccessRights') >> 13n) & 1n) === 1n && vmcs.has('entry', 'ia32eModeGuest');
+  vmcs.set({
+    guestRip: BigInt.asUintN(wide ? 64 : 32, vmcs.get('guestRip') + BigInt(instructionLength)),
+    guestInterruptibilityState: vmcs.get('guestInterruptibilityState') & ~3n,
+  });
 }
 
 /** Brings the tables to where they say that they lie. */

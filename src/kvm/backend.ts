@@ -3,6 +3,7 @@ import { KernelError } from '../errors.ts';
 import type { EngineMachine, EngineOptions } from '../machine/engine.ts';
 import { decodeCpuid, encodeCpuid } from '../machine/entries.ts';
 import { loadAddon } from '../native/load.ts';
+import { KvmEntries } from './enter.ts';
 
 const path = '/dev/kvm';
 
@@ -17,7 +18,15 @@ export function open(options: EngineOptions, onWake: () => void): EngineMachine 
   const addon = loadAddon();
   try {
     const native = new addon.Machine({ engine: 'kvm', path, kernelIrqchip: options.irqchip === 'kernel' }, onWake);
-    return { kind: 'kvm', native, layout: addon.layout, countsInstructions: false, cpuid: cpuidOf };
+    const entries = new KvmEntries(native);
+    return {
+      kind: 'kvm',
+      native,
+      layout: addon.layout,
+      countsInstructions: false,
+      cpuid: cpuidOf,
+      enter: (...call) => entries.enter(...call),
+    };
   } catch (error) {
     const code = (error as { code?: string }).code ?? '';
     throw KernelError.from(error, hints[code]);

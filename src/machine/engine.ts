@@ -1,9 +1,8 @@
 /** What the backend-neutral machine asks of an engine; the addon's machine object has this shape for both. */
 import type { Layout, NativeMachine } from '../native/contract.ts';
-import type { Vmcs } from '../vmcs/vmcs.ts';
 import type { GuestMemory } from './memory.ts';
 import type { Vcpu } from './vcpu.ts';
-import type { EnterOptions, VmStop } from './vm-entry.ts';
+import type { AnyVmcs, EnterOptions, VmStop } from './vm-entry.ts';
 
 /** One engine's machine, and where the structures that it shares lie. */
 export interface EngineMachine {
@@ -13,8 +12,8 @@ export interface EngineMachine {
   readonly countsInstructions: boolean;
   /** What CPUID is to tell a processor, as kvm_cpuid_entry2; without it the engine's own model stands. */
   readonly cpuid?: (cpu: number) => Uint8Array;
-  /** VM entries by a VMCS; without it the engine has none. */
-  readonly enter?: (vcpu: Vcpu, memory: GuestMemory, vmcs: Vmcs, options: EnterOptions) => Promise<VmStop>;
+  /** VM entries by a VMCS. */
+  readonly enter: (vcpu: Vcpu, memory: GuestMemory, vmcs: AnyVmcs, options: EnterOptions) => Promise<VmStop>;
 }
 
 export interface EngineOptions {

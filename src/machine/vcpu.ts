@@ -1,6 +1,5 @@
 /** One virtual processor: registers, runs, exits. The same on both backends. */
-import { NotSupportedError, UsageError } from '../errors.ts';
-import type { Vmcs } from '../vmcs/vmcs.ts';
+import { UsageError } from '../errors.ts';
 import { Cell, command, phase } from './cell.ts';
 import type { EngineMachine } from './engine.ts';
 import {
@@ -20,7 +19,7 @@ import type { Ranges } from './ranges.ts';
 import { type Registers, registersOver } from './registers.ts';
 import { stoppedExit } from './stopped-exit.ts';
 import { VcpuState } from './vcpu-state.ts';
-import type { EnterOptions, VmStop } from './vm-entry.ts';
+import type { AnyVmcs, EnterOptions, VmStop } from './vm-entry.ts';
 
 /** How long JavaScript polls for the next exit before it goes back to the event loop. */
 const spinMs = 0.1;
@@ -183,14 +182,11 @@ export class Vcpu extends VcpuState {
    * Enters the guest that a VMCS describes, as VMLAUNCH and VMRESUME do, and runs it until it leaves (SDM Vol. 3C,
    * chapters 27 and 28). General registers but RSP are the vCPU's own, `regs`. The VMCS holds the guest's state
    * afterwards, and what the exit tells; the vCPU is in the state of the VMCS' host, out of VMX operation.
-   * @throws VmEntryError if controls or host state are refused; NotSupportedError on KVM, which keeps its VMCS to itself
+   * On KVM: its own part of that, by a KvmVmcs.
+   * @throws VmEntryError if controls or host state are refused; NotSupportedError for the VMCS of another engine
    */
-  enter(vmcs: Vmcs, options: EnterOptions = {}): Promise<VmStop> {
-    const { enter, kind, memory } = this.#around;
-    if (enter === undefined) {
-      throw new NotSupportedError(`the ${kind} backend enters no VMCS of a program`, { requires: 'backend: emulated' });
-    }
-    return enter(this, memory, vmcs, options);
+  enter(vmcs: AnyVmcs, options: EnterOptions = {}): Promise<VmStop> {
+    return this.#around.enter(this, this.#around.memory, vmcs, options);
   }
 
   /** Asks the vCPU to stop; its run() or runSync() then gives `interrupted`. No effect on one that does not run. */

@@ -192,6 +192,11 @@ export interface NativeMachine {
     bytes: Address,
   ): void;
   removeDeviceMemory(slot: number): void;
+  /** From here on the guest sees memory only through windows. */
+  hideMemory(): void;
+  /** Shows a range of one slot at another guest-physical address too; `slot` is free among all slots. */
+  addWindow(slot: number, guestPhysical: Address, from: Address, bytes: Address, readOnly: boolean): void;
+  removeWindow(slot: number): void;
   /** Lets the devices of an address space reach a memory slot at its guest-physical address. */
   mapForDma(space: NativeAddressSpace, slot: number): void;
   connectIoeventfd(

@@ -41,6 +41,12 @@ interface Of<Reason extends ExitReasonName> {
   readonly guestLinear?: bigint;
   /** Of an entry that failed: the checks that it broke. */
   readonly problems?: readonly Problem[];
+  /**
+   * Goes behind the instruction that left, as a hypervisor that has emulated it: port I/O and VMCALL, and on KVM an
+   * access that its tables do not map. IN, reads and VMCALL take the value that the guest is to get.
+   * @throws UsageError where no such instruction left, or without the value that it needs
+   */
+  finish(value?: number | bigint): void;
 }
 
 export type VmExit = { readonly [Reason in ExitReasonName]: Of<Reason> }[ExitReasonName];
@@ -48,7 +54,7 @@ export type VmExit = { readonly [Reason in ExitReasonName]: Of<Reason> }[ExitRea
 const entryFailed = 1n << 31n;
 
 /** @throws RangeError for a reason that the manual does not name */
-export function decodeExit(vmcs: Vmcs): VmExit {
+export function decodeExit(vmcs: Vmcs, finish: VmExit['finish']): VmExit {
   const word = vmcs.get('exitReason');
   const number = Number(word & 0xffffn);
   const row = exitReasons.find((each) => each.number === number);
@@ -60,12 +66,8 @@ export function decodeExit(vmcs: Vmcs): VmExit {
   const vectoring = eventOf(vmcs.get('idtVectoringInformation'), vmcs.get('idtVectoringErrorCode'));
   const physical = reason === 'eptViolation' || reason === 'eptMisconfiguration';
   const linear = reason === 'eptViolation' && ((rawQualification >> 7n) & 1n) === 1n;
-  return {
-    reason,
-    number,
+  return exitOf(reason, rawQualification, finish, {
     entryFailed: failed,
-    qualification: decodeQualification(reason, rawQualification),
-    rawQualification,
     instructionLength: Number(vmcs.get('exitInstructionLength')),
     instructionInformation: Number(vmcs.get('exitInstructionInformation')),
     ...(event === undefined ? {} : { event }),
@@ -73,6 +75,27 @@ export function decodeExit(vmcs: Vmcs): VmExit {
     ...(physical ? { guestPhysical: vmcs.get('guestPhysicalAddress') } : {}),
     ...(linear ? { guestLinear: vmcs.get('guestLinearAddress') } : {}),
     ...(failed ? { problems: vmcs.check() } : {}),
+  });
+}
+
+/** An exit by its reason and qualification, with what else it tells. */
+export function exitOf(
+  reason: ExitReasonName,
+  rawQualification: bigint,
+  finish: VmExit['finish'],
+  more: Partial<VmExit>,
+): VmExit {
+  const row = exitReasons.find(({ name }) => name === reason);
+  return {
+    reason,
+    number: row?.number,
+    entryFailed: false,
+    qualification: decodeQualification(reason, rawQualification),
+    rawQualification,
+    instructionLength: 0,
+    instructionInformation: 0,
+    finish,
+    ...more,
   } as VmExit;
 }
 

@@ -130,7 +130,9 @@ export function checkEntry(fields: Fields, processor: VmxProcessor = {}): Verdic
   return judge(entryChecks, fields, processor);
 }
 
-function bitOf(word: keyof ControlChanges, name: string): bigint {
+export const controlWordOf = (word: keyof ControlChanges) => controlWords[registerOf[word]];
+
+export function bitOf(word: keyof ControlChanges, name: string): bigint {
   const bit = vmxControls.find(({ register }) => register === registerOf[word])?.bits[name];
   if (bit === undefined) throw new RangeError(`no control of ${word} has the name ${name}`);
   return BigInt(bit);

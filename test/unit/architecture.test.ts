@@ -28,7 +28,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   report: ['probe', 'x86', 'pci', 'acpi'],
   vmcs: ['x86'],
   ept: ['x86'],
-  kvm: ['machine', 'native', 'x86'],
+  kvm: ['machine', 'native', 'x86', 'vmcs', 'ept'],
   emulator: ['machine', 'native', 'x86', 'vmcs', 'ept'],
   'cpu-model': ['host', 'x86'],
   cli: [
