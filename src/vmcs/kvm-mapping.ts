@@ -64,6 +64,7 @@ export type KvmFieldName = keyof typeof kvmFields;
 
 /** Why a field has no mapping: the first pattern that fits its name. */
 const fieldReasons: readonly (readonly [RegExp, string])[] = [
+  [/^(pinBased|primary|secondary|exit|entry)Controls$/, 'its controls are set by name'],
   [/^host/, "it is the kernel's own state, which an exit loads"],
   [
     /^(exit(?!Controls|Msr)|vmInstruction|idtVectoring|io(Rcx|Rsi|Rdi|Rip)|guestPhysicalAddress|guestLinearAddress)/,

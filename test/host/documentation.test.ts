@@ -8,25 +8,29 @@ import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-describe.each(['README.md', 'docs/probe.md', 'docs/flex-migration.md', 'docs/machine.md', 'docs/pci.md'])(
-  '%s',
-  (file) => {
-    const snippets = [...readFileSync(join(root, file), 'utf8').matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(
-      ([, code]) => code as string,
-    );
+describe.each([
+  'README.md',
+  'docs/probe.md',
+  'docs/flex-migration.md',
+  'docs/machine.md',
+  'docs/pci.md',
+  'docs/vmcs.md',
+])('%s', (file) => {
+  const snippets = [...readFileSync(join(root, file), 'utf8').matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(
+    ([, code]) => code as string,
+  );
 
-    it.each(snippets.map((code, i) => [i + 1, code] as const))('has a snippet %i that runs', (_number, code) => {
-      const folder = mkdtempSync(join(tmpdir(), 'vtkit-snippet-'));
-      try {
-        const path = join(folder, 'snippet.mjs');
-        writeFileSync(path, code.replaceAll("'vtkit'", JSON.stringify(join(root, 'dist/index.js'))));
-        const { status, stdout, stderr } = spawnSync(process.execPath, [path], { encoding: 'utf8', timeout: 20_000 });
-        expect(stderr).toBe('');
-        expect(status).toBe(0);
-        expect(stdout).not.toBe('');
-      } finally {
-        rmSync(folder, { recursive: true });
-      }
-    });
-  },
-);
+  it.each(snippets.map((code, i) => [i + 1, code] as const))('has a snippet %i that runs', (_number, code) => {
+    const folder = mkdtempSync(join(tmpdir(), 'vtkit-snippet-'));
+    try {
+      const path = join(folder, 'snippet.mjs');
+      writeFileSync(path, code.replaceAll("'vtkit'", JSON.stringify(join(root, 'dist/index.js'))));
+      const { status, stdout, stderr } = spawnSync(process.execPath, [path], { encoding: 'utf8', timeout: 20_000 });
+      expect(stderr).toBe('');
+      expect(status).toBe(0);
+      expect(stdout).not.toBe('');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
