@@ -68,9 +68,9 @@ void Machine::removeWindow(uint32_t number) {
   memory::Slot window = {};
   window.number = number;
   engine_->removeMemory(window);
-  windows_.erase(std::remove_if(windows_.begin(), windows_.end(),
-                                [number](const Window& each) { return each.number == number; }),
-                 windows_.end());
+  windows_.erase(
+      std::remove_if(windows_.begin(), windows_.end(), [number](const Window& each) { return each.number == number; }),
+      windows_.end());
 }
 
 std::shared_ptr<os::Mapping> Machine::backing(uint32_t slot) const {
