@@ -13,7 +13,8 @@
       "target_name": "core",
       "type": "static_library",
       "standalone_static_library": 0,
-      "cflags_cc": ["-fno-exceptions", "-fno-rtti"],
+      "cflags!": ["-fno-omit-frame-pointer"],
+      "cflags_cc": ["-fno-exceptions", "-fno-rtti", "-fomit-frame-pointer", "-falign-functions=32"],
       "sources": [
         "native/bus/bus.cc",
         "native/bus/outbox.cc",

@@ -91,11 +91,16 @@ struct Fault {
   bool leaves = false;  // no fault: a VM exit is due (vmx/exit.h)
 };
 
-struct TlbEntry {
+/** Half a cache line: what every access looks at. */
+struct alignas(32) TlbEntry {
   // Page number << 12 | 1 for user accesses; all ones matches nothing.
   uint64_t readTag, writeTag, executeTag;
+  uint64_t toHost;  // from a linear address of the page to its host address
+  uint8_t* host(uint64_t linear) const { return reinterpret_cast<uint8_t*>(linear + toHost); }
+};
+/** The rest of an entry. */
+struct TlbPage {
   uint64_t watchedTag;  // writes that somebody has to hear of: code, dirty pages
-  uint8_t* host;        // host address of the page
   uint64_t physical;    // of the page
 };
 
@@ -128,6 +133,10 @@ struct Cpu {
   uint64_t rflags;  // arithmetic bits count only while lazy.kind is none
   uint64_t ipMask;
   uint64_t stackMask;
+  // What an offset in a segment is added to where nothing but the TLB has to be asked; else an address that it never
+  // has.
+  uint64_t linearBase[8];
+  uint64_t userTag;  // of the code's privilege, in the tags of the TLB
   uint8_t cpl;
   uint8_t codeBits;  // 16, 32 or 64
   uint8_t flat;      // bit per segment ES..GS: usable, writable, base 0, limit 4 GiB
@@ -179,8 +188,9 @@ struct Cpu {
   bool ept;              // under extended page tables
   vmx::Vmx vmx;
 
-  static constexpr unsigned kTlbEntries = 1024, kJumps = 1024;
+  static constexpr unsigned kTlbEntries = 4096, kJumps = 1024;
   TlbEntry tlb[kTlbEntries];
+  TlbPage tlbPages[kTlbEntries];
   uint64_t filled[kTlbEntries / 64];  // bit per entry that may hold something: flushes look at just these
   static constexpr unsigned kTranslations = 8192;
   Translation translations[kTranslations];

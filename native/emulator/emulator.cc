@@ -145,8 +145,14 @@ void Emulator::trapBehind(bool steps) {
 }
 
 Emulator::Stop Emulator::run(const uint64_t& turnEnd) {
-  Cpu& cpu = *cpu_;
   setHostMxcsr(kMxcsrReset);
+  const Stop stop = goOn(turnEnd);
+  collectFlags(*cpu_);
+  return stop;
+}
+
+Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
+  Cpu& cpu = *cpu_;
   cpu.halted = cpu.unknown = cpu.shutdown = cpu.closing = false;
   cpu.pauseCount = 0;
   cpu.deadline.store(0);

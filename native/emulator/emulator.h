@@ -94,6 +94,7 @@ class Emulator final : private ApicHost {
   unsigned unknownBytes(uint8_t* to, unsigned most, uint64_t& linear);
 
  private:
+  Stop goOn(const uint64_t& turnEnd);
   int nextVector();
   bool interruptWaits() const;
   bool guestWakes();

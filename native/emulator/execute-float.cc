@@ -268,7 +268,8 @@ ARITHMETIC(Mul, Product);
 ARITHMETIC(Div, Product);
 #undef ARITHMETIC
 const Handlers kSqrtps = kFloat<HostOp<SqrtPs>, uint32_t, false>, kSqrtpd = kFloat<HostOp<SqrtPd>, uint64_t, false>,
-               kSqrtss = kFloat<HostOp<SqrtSs>, uint32_t, true>, kSqrtsd = kFloat<HostOp<SqrtSd>, uint64_t, true>;
+               kSqrtss = kFloat<HostOp<SqrtSs, Range::kept, uint32_t, 1>, uint32_t, true>,
+               kSqrtsd = kFloat<HostOp<SqrtSd, Range::kept, uint64_t, 1>, uint64_t, true>;
 
 template <class Lane, typename T, bool Scalar>
 inline constexpr Handlers kSoft = kVectorForms<FloatForm<SoftOp<Lane, T, Scalar>, T, Scalar>::template Form>;

@@ -59,9 +59,9 @@ uint8_t* plain(Cpu& cpu, unsigned seg, uint64_t offset, uint64_t mask, bool writ
   if (!linearOf(cpu, seg, offset, static_cast<unsigned>(items * sizeof(T)), write, linear)) {
     return cpu.fault = before, nullptr;
   }
-  const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
-  const uint64_t tag = (linear & ~uint64_t{0xfff}) | (cpu.cpl == 3 ? 1 : 0);
-  return (write ? entry.writeTag : entry.readTag) == tag ? entry.host + (linear & 0xfff) : nullptr;
+  const TlbEntry& entry = entryOf(cpu, linear);
+  const uint64_t tag = (linear & ~uint64_t{0xfff}) | cpu.userTag;
+  return (write ? entry.writeTag : entry.readTag) == tag ? entry.host(linear) : nullptr;
 }
 
 template <typename T>

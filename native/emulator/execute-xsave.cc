@@ -42,7 +42,9 @@ struct Ldmxcsr {
 template <Encoding E, bool Mem>
 struct Stmxcsr {
   static bool run(Cpu& cpu, const MicroOp& op) {
-    return mayUse<E>(cpu) && store(cpu, op.segment, addressOf(cpu, op), cpu.mxcsr);
+    if (!mayUse<E>(cpu)) return false;
+    collectFlags(cpu);
+    return store(cpu, op.segment, addressOf(cpu, op), cpu.mxcsr);
   }
 };
 
@@ -62,6 +64,7 @@ void narrowPointers(const MicroOp& op, LegacyArea& area) {
 
 bool fxsave(Cpu& cpu, const MicroOp& op) {
   if (!mayFxsave(cpu, op)) return false;
+  collectFlags(cpu);
   LegacyArea area;
   getX87(cpu.x87, area);
   narrowPointers(op, area);
@@ -101,6 +104,7 @@ enum class Save { plain, optimized, compacted };
 template <Save Kind, bool Supervisor>
 bool xsave(Cpu& cpu, const MicroOp& op) {
   if (!mayXsave(cpu, op, Supervisor)) return false;
+  collectFlags(cpu);
   const uint64_t offset = addressOf(cpu, op), wanted = requested(cpu);
   uint64_t used = inUse(cpu);
   if (Kind == Save::compacted && cpu.mxcsr != kMxcsrReset) used |= kXcr0Sse;

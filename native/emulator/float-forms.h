@@ -7,6 +7,13 @@
 
 namespace vtkit::emulator {
 
+/** Whether an operation is one instruction of the host from one lane of T to another. */
+template <class Op, typename T, class = void>
+struct IsLane : std::false_type {};
+template <class Op, typename T>
+struct IsLane<Op, T, std::void_t<typename Op::Instruction>>
+    : std::bool_constant<Op::kLanes == 1 && std::is_same_v<typename Op::Lane, T>> {};
+
 /**
  * An operation of two vectors: `uint32_t Op::run(cpu, result, a, b, immediate)` on 128 bits gives the flags raised.
  * Scalar ones take `sizeof(T)` bytes of memory, change the first lane, and keep the rest of the first source.
@@ -19,6 +26,9 @@ struct FloatForm {
       constexpr Encoding To = Scalar || E == kMmx64 ? kXmmOf<E> : E;
       constexpr unsigned N = bytesOf(To);
       if (!usable<To>(cpu)) return false;
+      if constexpr (Scalar && To == kSse128 && IsLane<Op, T>::value) {
+        if (plainFloat(cpu)) return firstLane<Mem>(cpu, op);
+      }
       Chunk<N> a, b, result;
       if (!readVectorRm < To, Mem, Scalar ? sizeof(T) : N, !Scalar && E == kSse128 > (cpu, op, b)) return false;
       readVector<To>(cpu, firstSource<To>(op), a);
@@ -40,6 +50,23 @@ struct FloatForm {
       return true;
     }
   };
+
+  /** The usual case: nothing but the first lane is touched, and no exception can come of it. */
+  template <bool Mem>
+  VTKIT_HOT static bool firstLane(Cpu& cpu, const MicroOp& op) {
+    T a, b;
+    if constexpr (Mem) {
+      if (!load<T>(cpu, op.segment, addressOf(cpu, op), b)) return false;
+    } else {
+      std::memcpy(&b, cpu.vectors[op.rmIndex].u8, sizeof(T));
+    }
+    std::memcpy(&a, cpu.vectors[op.regIndex].u8, sizeof(T));
+    Xmm x = {a}, y = {b};
+    Op::Instruction::on(x, y);
+    a = static_cast<T>(x[0]);
+    std::memcpy(cpu.vectors[op.regIndex].u8, &a, sizeof(T));
+    return true;
+  }
 };
 
 /** A host instruction `a = op(a, b)`, or `a = op(b)`. */
@@ -62,7 +89,7 @@ inline Xmm xmmOf(const Chunk<16>& chunk) {
 }
 
 template <class Host>
-uint32_t flagsOf(const Cpu& cpu, Chunk<16>& result, const Chunk<16>& a, const Chunk<16>& b) {
+VTKIT_HOT inline uint32_t flagsOf(const Cpu& cpu, Chunk<16>& result, const Chunk<16>& a, const Chunk<16>& b) {
   Xmm x = xmmOf(a);
   const Xmm y = xmmOf(b);
   const uint32_t flags = onHost(cpu, [&] { Host::on(x, y); });
@@ -133,6 +160,9 @@ enum class Range { kept, sum, product };
 /** An operation of the host on lanes of `From`, of which `Count` matter, to lanes of `To`. */
 template <class Host, Range Kind = Range::kept, typename From = uint32_t, unsigned Count = 0, typename To = From>
 struct HostOp {
+  using Instruction = Host;
+  using Lane = std::conditional_t<std::is_same_v<From, To>, From, void>;
+  static constexpr unsigned kLanes = Count;
   VTKIT_HOT static uint32_t run(const Cpu& cpu, Chunk<16>& result, const Chunk<16>& a, const Chunk<16>& b, uint8_t) {
     const uint32_t flags = flagsOf<Host>(cpu, result, a, b);
     if constexpr (Kind != Range::kept) {

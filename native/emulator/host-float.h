@@ -47,27 +47,38 @@ inline bool finishFloat(Cpu& cpu, uint32_t flags) {
   return raiseFloat(cpu, flags);
 }
 
-/**
- * Runs host arithmetic under the guest's rounding, and gives the flags that it raised.
- *
- * Exceptions are masked on the host, always. While the guest's control bits are those of reset, so are the host's, and
- * its sticky flags are a subset of the guest's: whoever clears the guest's (setMxcsr) clears the host's.
+/** Whether the guest's control bits are those of reset: rounding to nearest, nothing flushed, every exception masked.
  */
+inline bool plainFloat(const Cpu& cpu) { return __builtin_expect((cpu.mxcsr & ~kMxcsrFlags) == kMxcsrReset, true); }
+
+/** Runs host arithmetic under control bits other than those of reset, and gives the flags that it raised. */
 template <class Run>
-inline uint32_t onHost(const Cpu& cpu, Run run) {
-  if (__builtin_expect((cpu.mxcsr & ~kMxcsrFlags) == kMxcsrReset, true)) {
-    run();
-    return hostMxcsr() & kMxcsrFlags;
-  }
-  uint32_t control = (cpu.mxcsr | kMxcsrMasks) & ~kMxcsrFlags;
+__attribute__((noinline)) uint32_t onHostUnder(uint32_t mxcsr, Run run) {
+  uint32_t control = (mxcsr | kMxcsrMasks) & ~kMxcsrFlags;
   // Results are flushed to zero only where underflow is masked.
-  if ((cpu.mxcsr >> 7 & kFloatUnderflow) == 0) control &= ~kMxcsrFtz;
+  if ((mxcsr >> 7 & kFloatUnderflow) == 0) control &= ~kMxcsrFtz;
   setHostMxcsr(control);
   run();
   const uint32_t flags = hostMxcsr() & kMxcsrFlags;
   setHostMxcsr(kMxcsrReset);
   return flags;
 }
+
+/**
+ * Runs host arithmetic under the guest's rounding, and gives the flags that it raised.
+ *
+ * Exceptions are masked on the host, always. While the guest's control bits are those of reset, so are the host's, and
+ * what is raised stays there: collectFlags() tells.
+ */
+template <class Run>
+VTKIT_HOT inline uint32_t onHost(const Cpu& cpu, Run run) {
+  if (!plainFloat(cpu)) return onHostUnder(cpu.mxcsr, run);
+  run();
+  return 0;
+}
+
+/** Brings to MXCSR what arithmetic raised since the last time, before anybody reads it. */
+inline void collectFlags(Cpu& cpu) { cpu.mxcsr |= hostMxcsr() & kMxcsrFlags; }
 
 inline void setMxcsr(Cpu& cpu, uint32_t value) {
   cpu.mxcsr = value;

@@ -73,16 +73,13 @@ VTKIT_HOT inline bool writeRm(Cpu& cpu, const MicroOp& op, T value) {
 template <typename T, bool Mem>
 VTKIT_HOT inline bool readForWrite(Cpu& cpu, const MicroOp& op, T& value) {
   if constexpr (Mem) {
-    const uint64_t offset = addressOf(cpu, op);
-    uint64_t linear;
-    if (!linearOf(cpu, op.segment, offset, sizeof(T), true, linear)) return false;
-    const bool user = cpu.cpl == 3;
-    const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
-    const bool known = entry.writeTag == ((linear & ~uint64_t{0xfff}) | (user ? 1 : 0));
-    if ((!known || (linear & 0xfff) > 0x1000 - sizeof(T)) && !probeWrite(cpu, op.segment, offset, sizeof(T))) {
-      return false;
+    const uint64_t offset = addressOf(cpu, op), linear = quickLinear(cpu, op.segment, offset);
+    const TlbEntry& entry = entryOf(cpu, linear);
+    if (__builtin_expect(entry.writeTag != tagOf<T>(linear, cpu.userTag), false)) {
+      return probeWrite(cpu, op.segment, offset, sizeof(T)) && load<T>(cpu, op.segment, offset, value);
     }
-    return readLinear<T>(cpu, linear, value, user);
+    std::memcpy(&value, entry.host(linear), sizeof(T));
+    return true;
   }
   value = readAt<T>(cpu, op.rm);
   return true;

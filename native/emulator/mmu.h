@@ -47,11 +47,22 @@ VTKIT_HOT inline bool linearOf(Cpu& cpu, unsigned seg, uint64_t offset, unsigned
   return true;
 }
 
+/** Where an offset lies for the TLB: what it holds is canonical, and within the limit of a flat segment. */
+inline uint64_t quickLinear(const Cpu& cpu, unsigned seg, uint64_t offset) { return cpu.linearBase[seg] + offset; }
+
+inline unsigned entryNumber(uint64_t linear) { return linear >> 12 & (Cpu::kTlbEntries - 1); }
+inline const TlbEntry& entryOf(const Cpu& cpu, uint64_t linear) { return cpu.tlb[entryNumber(linear)]; }
+/** The tag that an access needs of its entry: that of its last byte's page, which is another where it crosses pages. */
+template <typename T>
+inline uint64_t tagOf(uint64_t linear, uint64_t user) {
+  return ((linear + sizeof(T) - 1) & ~uint64_t{0xfff}) | user;
+}
+
 template <typename T>
 VTKIT_HOT inline bool readLinear(Cpu& cpu, uint64_t linear, T& value, bool user) {
-  const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
-  if (entry.readTag == ((linear & ~uint64_t{0xfff}) | (user ? 1 : 0)) && (linear & 0xfff) <= 0x1000 - sizeof(T)) {
-    std::memcpy(&value, entry.host + (linear & 0xfff), sizeof(T));
+  const TlbEntry& entry = entryOf(cpu, linear);
+  if (entry.readTag == tagOf<T>(linear, user ? 1 : 0)) {
+    std::memcpy(&value, entry.host(linear), sizeof(T));
     return true;
   }
   return readSlow(cpu, linear, &value, sizeof(T), user);
@@ -59,25 +70,50 @@ VTKIT_HOT inline bool readLinear(Cpu& cpu, uint64_t linear, T& value, bool user)
 
 template <typename T>
 VTKIT_HOT inline bool writeLinear(Cpu& cpu, uint64_t linear, T value, bool user) {
-  const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
-  if (entry.writeTag == ((linear & ~uint64_t{0xfff}) | (user ? 1 : 0)) && (linear & 0xfff) <= 0x1000 - sizeof(T)) {
-    std::memcpy(entry.host + (linear & 0xfff), &value, sizeof(T));
+  const TlbEntry& entry = entryOf(cpu, linear);
+  if (entry.writeTag == tagOf<T>(linear, user ? 1 : 0)) {
+    std::memcpy(entry.host(linear), &value, sizeof(T));
     return true;
   }
   return writeSlow(cpu, linear, &value, sizeof(T), user);
 }
 
-/** Operands of instructions: at the privilege of the code. */
+// Operands of instructions, at the privilege of the code.
+
 template <typename T>
-VTKIT_HOT inline bool load(Cpu& cpu, unsigned seg, uint64_t offset, T& value) {
+__attribute__((noinline)) bool loadChecked(Cpu& cpu, unsigned seg, uint64_t offset, T& value) {
   uint64_t linear;
   return linearOf(cpu, seg, offset, sizeof(T), false, linear) && readLinear<T>(cpu, linear, value, cpu.cpl == 3);
+}
+template <typename T>
+__attribute__((noinline)) bool storeChecked(Cpu& cpu, unsigned seg, uint64_t offset, T value) {
+  uint64_t linear;
+  return linearOf(cpu, seg, offset, sizeof(T), true, linear) && writeLinear<T>(cpu, linear, value, cpu.cpl == 3);
+}
+
+template <typename T>
+VTKIT_HOT inline bool load(Cpu& cpu, unsigned seg, uint64_t offset, T& value) {
+  const uint64_t linear = quickLinear(cpu, seg, offset);
+  const TlbEntry& entry = entryOf(cpu, linear);
+  if (__builtin_expect(entry.readTag != tagOf<T>(linear, cpu.userTag), false)) {
+    T checked;  // apart, so that the other has no address and may be a register
+    if (!loadChecked<T>(cpu, seg, offset, checked)) return false;
+    value = checked;
+    return true;
+  }
+  std::memcpy(&value, entry.host(linear), sizeof(T));
+  return true;
 }
 
 template <typename T>
 VTKIT_HOT inline bool store(Cpu& cpu, unsigned seg, uint64_t offset, T value) {
-  uint64_t linear;
-  return linearOf(cpu, seg, offset, sizeof(T), true, linear) && writeLinear<T>(cpu, linear, value, cpu.cpl == 3);
+  const uint64_t linear = quickLinear(cpu, seg, offset);
+  const TlbEntry& entry = entryOf(cpu, linear);
+  if (__builtin_expect(entry.writeTag != tagOf<T>(linear, cpu.userTag), false)) {
+    return storeChecked<T>(cpu, seg, offset, value);
+  }
+  std::memcpy(entry.host(linear), &value, sizeof(T));
+  return true;
 }
 
 /** Descriptor tables, task state and interrupt stacks: supervisor accesses whatever the code's privilege. */

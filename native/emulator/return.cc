@@ -10,11 +10,11 @@ namespace vtkit::emulator {
 namespace {
 
 /** Data segments that the outer level may not use become null; in 64-bit mode their bases go on to count. */
-void dropInnerSegments(Cpu& cpu) {
+void dropInnerSegments(Cpu& cpu, unsigned cpl) {
   for (const unsigned seg : {ES, DS, FS, GS}) {
     vcpu::Segment& segment = cpu.seg[seg];
     const bool conformingCode = (segment.type & 0xc) == 0xc;
-    if (segment.unusable == 0 && !conformingCode && segment.dpl < cpu.cpl) {
+    if (segment.unusable == 0 && !conformingCode && segment.dpl < cpl) {
       const uint64_t base = segment.base;
       segment = {};
       segment.base = base;
@@ -82,10 +82,10 @@ bool returnTo(Cpu& cpu, Frame& frame, uint16_t selector, uint64_t rip, unsigned 
     return false;
   }
   cpu.seg[SS] = stack;
+  if (rpl > oldCpl) dropInnerSegments(cpu, rpl);
   loadCode(cpu, selector, code, rpl);
   cpu.gpr[RSP] = (cpu.gpr[RSP] & ~cpu.stackMask) | ((rsp + discard) & cpu.stackMask);
   cpu.rip() = rip;
-  if (rpl > oldCpl) dropInnerSegments(cpu);
   return true;
 }
 

@@ -124,15 +124,20 @@ void updateMode(Cpu& cpu) {
   cpu.codeBits = paged && cs.l != 0 ? 64 : cs.db != 0 ? 32 : 16;
   if (!cpu.protectedMode()) cpu.cpl = 0;
   if (cpu.v86()) cpu.cpl = 3;
+  cpu.userTag = cpu.cpl == 3 ? 1 : 0;
   cpu.ipMask = cpu.codeBits == 64 ? ~uint64_t{0} : 0xffffffff;
   cpu.stackMask = cpu.codeBits == 64 ? ~uint64_t{0} : cpu.seg[SS].db != 0 ? 0xffffffff : 0xffff;
   cpu.flat = 0;
+  constexpr uint64_t kNowhere = uint64_t{1} << 62;  // not canonical
   for (unsigned seg = ES; seg <= GS; seg++) {
     const vcpu::Segment& s = cpu.seg[seg];
     const bool plain = s.unusable == 0 && s.present != 0 && s.base == 0 && s.limit == 0xffffffff;
     const bool data =
         !cpu.protectedMode() || cpu.v86() || ((s.type & 8) == 0 && (s.type & 2) != 0 && (s.type & 4) == 0);
-    if (plain && data) cpu.flat = static_cast<uint8_t>(cpu.flat | 1u << seg);
+    const bool flat = plain && data;
+    if (flat) cpu.flat = static_cast<uint8_t>(cpu.flat | 1u << seg);
+    const uint64_t base = seg >= FS ? s.base : 0;
+    cpu.linearBase[seg] = cpu.codeBits == 64 ? base : flat ? 0 : kNowhere;
   }
   updateUsable(cpu);
   cpu.leaveBlock = true;

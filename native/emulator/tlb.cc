@@ -13,7 +13,10 @@ namespace {
 
 constexpr uint64_t kPageMask = 0xfff;
 
-void clear(TlbEntry& entry) { entry.readTag = entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag; }
+void clear(Cpu& cpu, unsigned number) {
+  TlbEntry& entry = cpu.tlb[number];
+  entry.readTag = entry.writeTag = entry.executeTag = cpu.tlbPages[number].watchedTag = kNoTag;
+}
 
 /** Spread by a product, as what a kernel and its tables occupy often differs in high bits alone. */
 unsigned regionOf(uint64_t linear) {
@@ -27,12 +30,12 @@ uint64_t flushesOf(const Cpu& cpu, uint64_t linear) { return cpu.flushes + cpu.r
 /** Whether code was found around an address, of which no entry tells any more. */
 bool gaveWay(const Cpu& cpu, uint64_t linear) { return (cpu.codeRegions >> regionOf(linear) & 1) != 0; }
 
-/** Calls `visit` for each entry that may hold something, of 64 at a time. */
+/** Calls `visit` with the number of each entry that may hold something, of 64 at a time. */
 template <typename Visit>
 void forFilled(Cpu& cpu, unsigned first, unsigned last, Visit visit) {
   for (unsigned word = first / 64; word <= last / 64; word++) {
     for (uint64_t left = cpu.filled[word]; left != 0; left &= left - 1) {
-      visit(cpu.tlb[word * 64 + static_cast<unsigned>(__builtin_ctzll(left))]);
+      visit(word * 64 + static_cast<unsigned>(__builtin_ctzll(left)));
     }
   }
 }
@@ -40,14 +43,15 @@ void forFilled(Cpu& cpu, unsigned first, unsigned last, Visit visit) {
 /** The entries of a naturally aligned piece of linear memory: of 2 MiB, or of 4 as many as there are. */
 void flushPiece(Cpu& cpu, uint64_t linear, uint64_t mask) {
   constexpr unsigned kLast = Cpu::kTlbEntries - 1;
-  static_assert(kLast == 0x3fffff >> 12);
+  static_assert(kLast >= 0x3fffff >> 12);
   const uint64_t from = linear & ~mask, to = linear | mask;
   bool code = false;
-  forFilled(cpu, from >> 12 & kLast, to >> 12 & kLast, [&](TlbEntry& entry) {
+  forFilled(cpu, from >> 12 & kLast, to >> 12 & kLast, [&](unsigned number) {
+    const TlbEntry& entry = cpu.tlb[number];
     for (const uint64_t tag : {entry.readTag, entry.executeTag}) {
       if (tag == kNoTag || ((tag ^ linear) & ~mask) != 0) continue;
       code = code || entry.executeTag != kNoTag;
-      return clear(entry);
+      return clear(cpu, number);
     }
   });
   for (const uint64_t at : {from, to}) {
@@ -60,7 +64,7 @@ void flushPiece(Cpu& cpu, uint64_t linear, uint64_t mask) {
 }  // namespace
 
 void flushTlb(Cpu& cpu) {
-  forFilled(cpu, 0, Cpu::kTlbEntries - 1, clear);
+  forFilled(cpu, 0, Cpu::kTlbEntries - 1, [&](unsigned number) { clear(cpu, number); });
   for (uint64_t& word : cpu.filled) word = 0;
   cpu.flushes++;
   cpu.codeRegions = 0;
@@ -75,19 +79,19 @@ void flushTlbPage(Cpu& cpu, uint64_t linear) {
   if (linear >= cpu.largeFrom && linear <= cpu.largeTo) {
     return cpu.largeMask > kLargestPiece ? flushTlb(cpu) : flushPiece(cpu, linear, cpu.largeMask);
   }
-  TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
+  const TlbEntry& entry = entryOf(cpu, linear);
   cpu.translations[linear >> 12 & (Cpu::kTranslations - 1)].tag = kNoTag;
   if (((entry.readTag ^ linear) & ~kPageMask) != 0 && ((entry.executeTag ^ linear) & ~kPageMask) != 0) {
     if (gaveWay(cpu, linear)) newEpoch(cpu);
     return;
   }
   const bool code = entry.executeTag != kNoTag || gaveWay(cpu, linear);
-  clear(entry);
+  clear(cpu, entryNumber(linear));
   if (code) newEpoch(cpu);
 }
 
 void flushTlbWrites(Cpu& cpu) {
-  forFilled(cpu, 0, Cpu::kTlbEntries - 1, [](TlbEntry& entry) { entry.writeTag = kNoTag; });
+  forFilled(cpu, 0, Cpu::kTlbEntries - 1, [&](unsigned number) { cpu.tlb[number].writeTag = kNoTag; });
 }
 
 namespace {
@@ -201,23 +205,39 @@ void fill(Cpu& cpu, uint64_t linear, uint64_t physical, Access access, bool user
   if (cpu.lastGuarded || (cpu.checksAlignment && access != Access::execute) ||
       (physical & ~kPageMask) == cpu.apic->page() || vmx::isAccessPage(cpu, physical))
     return;
-  TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
+  const unsigned number = entryNumber(linear);
+  TlbEntry& entry = cpu.tlb[number];
+  TlbPage& page = cpu.tlbPages[number];
   const uint64_t tag = (linear & ~kPageMask) | (user ? 1 : 0);
-  uint8_t* host = slot->host + ((physical & ~kPageMask) - slot->guestPhysical);
-  if (entry.readTag != tag || entry.host != host) {
+  const uint8_t* host = slot->host + ((physical & ~kPageMask) - slot->guestPhysical);
+  const uint64_t toHost = reinterpret_cast<uint64_t>(host) - (linear & ~kPageMask);
+  if (entry.readTag != tag || entry.toHost != toHost) {
     if (entry.executeTag != kNoTag) cpu.codeRegions |= uint64_t{1} << regionOf(entry.executeTag);
-    const auto number = static_cast<unsigned>(&entry - cpu.tlb);
     cpu.filled[number / 64] |= uint64_t{1} << number % 64;
     entry.readTag = tag;
-    entry.writeTag = entry.executeTag = entry.watchedTag = kNoTag;
-    entry.host = host;
-    entry.physical = physical & ~kPageMask;
+    entry.writeTag = entry.executeTag = page.watchedTag = kNoTag;
+    entry.toHost = toHost;
+    page.physical = physical & ~kPageMask;
   }
   if (access == Access::execute) entry.executeTag = tag;
   if (cpu.watchesData) entry.readTag = kNoTag;
   // A write entry lets writes go unseen: not where somebody watches the page.
   if (access == Access::write && !slot->readOnly) {
-    (slot->logDirty || codeLies(cpu, physical) ? entry.watchedTag : entry.writeTag) = tag;
+    (slot->logDirty || codeLies(cpu, physical) ? page.watchedTag : entry.writeTag) = tag;
+  }
+}
+
+/** memcpy() for the sizes of operands, which is a move each. */
+void copy(void* to, const void* from, unsigned bytes) {
+  switch (bytes) {
+    case 4:
+      std::memcpy(to, from, 4);
+      return;
+    case 8:
+      std::memcpy(to, from, 8);
+      return;
+    default:
+      std::memcpy(to, from, bytes);
   }
 }
 
@@ -243,6 +263,16 @@ bool forPages(Cpu& cpu, uint64_t linear, unsigned bytes, Access access, bool use
 }  // namespace
 
 bool readSlow(Cpu& cpu, uint64_t linear, void* to, unsigned bytes, bool user) {
+  if ((linear & kPageMask) + bytes <= 0x1000 && !cpu.watchesData && !cpu.checksAlignment) {
+    uint64_t physical;
+    if (!find(cpu, linear, Access::read, user, physical)) return false;
+    fill(cpu, linear, physical, Access::read, user);
+    const TlbEntry& entry = entryOf(cpu, linear);
+    if (entry.readTag == ((linear & ~kPageMask) | (user ? 1 : 0))) {
+      copy(to, entry.host(linear), bytes);
+      return true;
+    }
+  }
   if (cpu.watchesData) watchData(cpu, linear, bytes, false);
   return forPages(cpu, linear, bytes, Access::read, user, [&](uint64_t physical, unsigned offset, unsigned part) {
     uint8_t* piece = static_cast<uint8_t*>(to) + offset;
@@ -253,10 +283,10 @@ bool readSlow(Cpu& cpu, uint64_t linear, void* to, unsigned bytes, bool user) {
 
 bool writeSlow(Cpu& cpu, uint64_t linear, const void* from, unsigned bytes, bool user) {
   if (cpu.watchesData) watchData(cpu, linear, bytes, true);
-  const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
+  const TlbPage& page = cpu.tlbPages[entryNumber(linear)];
   const uint64_t at = linear & kPageMask;
-  if (entry.watchedTag == ((linear & ~kPageMask) | (user ? 1 : 0)) && at + bytes <= 0x1000) {
-    return writePhysical(cpu, entry.physical | at, from, bytes);
+  if (page.watchedTag == ((linear & ~kPageMask) | (user ? 1 : 0)) && at + bytes <= 0x1000) {
+    return writePhysical(cpu, page.physical | at, from, bytes);
   }
   return forPages(cpu, linear, bytes, Access::write, user, [&](uint64_t physical, unsigned offset, unsigned part) {
     const uint8_t* piece = static_cast<const uint8_t*>(from) + offset;
@@ -276,7 +306,7 @@ bool probeWrite(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes) {
 
 const uint8_t* fetchPage(Cpu& cpu, uint64_t linear, uint64_t& physical) {
   const bool user = cpu.cpl == 3;
-  const TlbEntry& entry = cpu.tlb[linear >> 12 & (Cpu::kTlbEntries - 1)];
+  const TlbEntry& entry = entryOf(cpu, linear);
   if (entry.executeTag != ((linear & ~kPageMask) | (user ? 1 : 0))) {
     if (!find(cpu, linear, Access::execute, user, physical)) return nullptr;
     if (vmx::isAccessPage(cpu, physical) && !vmx::fetchAccessPage(cpu, physical)) return nullptr;
@@ -286,8 +316,8 @@ const uint8_t* fetchPage(Cpu& cpu, uint64_t linear, uint64_t& physical) {
     }
     fill(cpu, linear, physical, Access::execute, user);
   }
-  physical = entry.physical | (linear & kPageMask);
-  return entry.host;
+  physical = cpu.tlbPages[entryNumber(linear)].physical | (linear & kPageMask);
+  return entry.host(linear & ~kPageMask);
 }
 
 bool checkSegment(Cpu& cpu, unsigned seg, uint64_t offset, unsigned bytes, bool write) {

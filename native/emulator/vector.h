@@ -86,13 +86,11 @@ inline void writeVector(Cpu& cpu, unsigned index, const Chunk<N>& value) {
 
 template <unsigned N>
 inline bool loadVector(Cpu& cpu, unsigned segment, uint64_t offset, Chunk<N>& value) {
-  uint64_t linear;
-  return linearOf(cpu, segment, offset, N, false, linear) && readLinear(cpu, linear, value, cpu.cpl == 3);
+  return load(cpu, segment, offset, value);
 }
 template <unsigned N>
 inline bool storeVector(Cpu& cpu, unsigned segment, uint64_t offset, const Chunk<N>& value) {
-  uint64_t linear;
-  return linearOf(cpu, segment, offset, N, true, linear) && writeLinear(cpu, linear, value, cpu.cpl == 3);
+  return store(cpu, segment, offset, value);
 }
 
 /** SSE operands of 16 bytes have to be aligned, as have those of MOVAPS and its kind with VEX. */
