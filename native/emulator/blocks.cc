@@ -229,20 +229,10 @@ void Blocks::clear(Cpu& cpu) {
   newEpoch(cpu);
 }
 
-void Blocks::forgetWays() {
-  for (auto& entry : blocks_) entry.second->ways[0] = entry.second->ways[1] = Jump();
-}
-
 void newEpoch(Cpu& cpu) {
-  constexpr uint64_t kEpochs = uint64_t{1} << (64 - kJumpEpochShift);
-  cpu.epoch++;
-  if (cpu.epoch == kEpochs - 1) {
-    cpu.epoch = 0;
-    for (Jump& jump : cpu.jumps) jump = Jump();
-    cpu.blocks->forgetWays();
-  }
+  cpu.epoch++;  // of 61 bits: no two are the same
   cpu.way = 0;
-  cpu.codeKey = (cpu.codeKey & (uint64_t{7} << kJumpModeShift)) | cpu.epoch << kJumpEpochShift;
+  cpu.codeState = (cpu.codeState & kJumpMode) | cpu.epoch << kJumpEpochShift;
 }
 
 }  // namespace vtkit::emulator

@@ -24,10 +24,10 @@ struct Block {
 inline constexpr unsigned kMaxOps = 64;
 inline constexpr uint64_t kNoPage = ~uint64_t{0};
 
-// A Jump's key: the linear address (canonical, so 48 bits say all), code size and privilege, epoch.
-inline constexpr unsigned kJumpModeShift = 48, kJumpEpochShift = 51;
-inline constexpr uint64_t kJumpAddress = (uint64_t{1} << kJumpModeShift) - 1;
-inline unsigned jumpSlot(uint64_t key) { return static_cast<unsigned>((key ^ key >> 12) & (Cpu::kJumps - 1)); }
+// The state of a Jump: code size and privilege in the low bits, and the epoch.
+inline constexpr uint64_t kJumpMode = 7;
+inline constexpr unsigned kJumpEpochShift = 3;
+inline unsigned jumpSlot(uint64_t linear) { return static_cast<unsigned>((linear ^ linear >> 12) & (Cpu::kJumps - 1)); }
 
 class Blocks {
  public:
@@ -46,8 +46,6 @@ class Blocks {
     dropped_.clear();
     cpu.way = 0;
   }
-  /** Cuts all ways between blocks. */
-  void forgetWays();
 
  private:
   struct Page {

@@ -122,7 +122,7 @@ class Blocks;
 
 /** Where code goes on: a block by the linear address and the state of the processor that it was found for. */
 struct Jump {
-  uint64_t key = ~uint64_t{0};
+  uint64_t linear = 0, state = ~uint64_t{0};
   Block* block = nullptr;
 };
 
@@ -163,7 +163,7 @@ struct Cpu {
   std::atomic<uint64_t> deadline;
   uint64_t codeBase, codeLimit;  // of CS; 0 and all ones in 64-bit mode
   uint64_t epoch;
-  uint64_t codeKey;        // what a Jump's key holds beside the address: code size, privilege, epoch
+  uint64_t codeState;      // what a Jump holds beside the address: code size, privilege, epoch
   uint8_t way;             // 1 + the way out of `block` that led nowhere yet, or 0
   Block* block;            // that is executed; RIP stands at its start
   const MicroOp* current;  // that is executed, if RIP does not stand behind it yet

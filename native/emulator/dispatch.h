@@ -49,10 +49,13 @@ __attribute__((noinline, cold)) inline Flow leaveBehind(Cpu& cpu, const MicroOp*
   return leave();
 }
 
-inline uint64_t jumpKey(const Cpu& cpu) {
-  uint64_t linear = cpu.codeBase + cpu.rip();
-  if (cpu.codeBase != 0) linear = static_cast<uint32_t>(linear);
-  return (linear & kJumpAddress) | cpu.codeKey;
+/** The linear address of RIP. */
+inline uint64_t codeAddress(const Cpu& cpu) {
+  const uint64_t linear = cpu.codeBase + cpu.rip();
+  return cpu.codeBase != 0 ? static_cast<uint32_t>(linear) : linear;
+}
+inline bool leadsTo(const Jump& jump, const Cpu& cpu, uint64_t linear) {
+  return jump.linear == linear && jump.state == cpu.codeState;
 }
 
 VTKIT_HOT inline Flow enter(Cpu& cpu, Block* block) {
@@ -66,7 +69,7 @@ VTKIT_HOT inline Flow enter(Cpu& cpu, Block* block) {
 /** Goes on at RIP by one of the running block's two ways out. */
 VTKIT_HOT inline Flow follow(Cpu& cpu, unsigned way) {
   const Jump& jump = cpu.block->ways[way];
-  if (jump.key != jumpKey(cpu)) {
+  if (!leadsTo(jump, cpu, codeAddress(cpu))) {
     cpu.way = static_cast<uint8_t>(1 + way);
     return leave();
   }
@@ -75,9 +78,9 @@ VTKIT_HOT inline Flow follow(Cpu& cpu, unsigned way) {
 
 /** Goes on at RIP, wherever that may be. */
 VTKIT_HOT inline Flow wander(Cpu& cpu) {
-  const uint64_t key = jumpKey(cpu);
-  const Jump& jump = cpu.jumps[jumpSlot(key)];
-  return jump.key == key ? enter(cpu, jump.block) : leave();
+  const uint64_t linear = codeAddress(cpu);
+  const Jump& jump = cpu.jumps[jumpSlot(linear)];
+  return leadsTo(jump, cpu, linear) ? enter(cpu, jump.block) : leave();
 }
 
 // The handlers. RIP stands at the start of the block until something needs it.

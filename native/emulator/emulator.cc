@@ -110,9 +110,9 @@ bool Emulator::advance(bool single) {
   if (block == nullptr) return false;
   if (single) {
     cpu.deadline.store(0, std::memory_order_relaxed);  // no block is entered behind it
-  } else if ((cpu.cr4 & kCr4La57) == 0) {              // a jump's key has 48 bits of the address
-    const Jump found = {jumpKey(cpu), block};
-    cpu.jumps[jumpSlot(found.key)] = found;
+  } else {
+    const Jump found = {codeAddress(cpu), cpu.codeState, block};
+    cpu.jumps[jumpSlot(found.linear)] = found;
     // Decoding may have dropped the block that the way leads out of: it is 0 then.
     if (way != 0 && cpu.way == way) from->ways[way - 1] = found;
   }

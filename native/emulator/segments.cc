@@ -148,7 +148,7 @@ void updateMode(Cpu& cpu) {
     newEpoch(cpu);
   }
   const uint64_t mode = cpu.codeBits / 32u | (cpu.cpl == 3 ? 4u : 0u);
-  cpu.codeKey = (cpu.codeKey & ~(uint64_t{7} << kJumpModeShift)) | mode << kJumpModeShift;
+  cpu.codeState = (cpu.codeState & ~kJumpMode) | mode;
 }
 
 bool stackOfLevel(Cpu& cpu, unsigned level, uint16_t& ss, uint64_t& rsp) {
