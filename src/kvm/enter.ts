@@ -19,8 +19,8 @@ type Mmio = MmioReadExit | MmioWriteExit;
 export class KvmEntries {
   readonly #native: NativeMachine;
   readonly #windows = new Map<EptRange, number>();
-  /** vCPUs that stand at an access, and the VMCS that it was made under. */
-  readonly #pending = new Map<Vcpu, { readonly vmcs: KvmVmcs; readonly exit: Exit; finished: boolean }>();
+  /** vCPUs that stand at an access, which KVM has half done. */
+  readonly #pending = new Map<Vcpu, { readonly exit: Exit; finished: boolean }>();
   #next = firstSlot;
 
   constructor(native: NativeMachine) {
@@ -91,17 +91,17 @@ export class KvmEntries {
     switch (exit.kind) {
       case 'io-in':
       case 'io-out': {
-        this.#pending.set(vcpu, { vmcs, exit, finished: false });
+        this.#pending.set(vcpu, { exit, finished: false });
         const direction = exit.kind === 'io-in' ? 1n << 3n : 0n;
         const string = exit.string ? 3n << 4n : 0n;
         return stop('ioInstruction', BigInt(exit.size - 1) | direction | string | (BigInt(exit.port) << 16n));
       }
       case 'mmio-read':
       case 'mmio-write':
-        this.#pending.set(vcpu, { vmcs, exit, finished: false });
+        this.#pending.set(vcpu, { exit, finished: false });
         return stop('eptViolation', exit.kind === 'mmio-read' ? 1n : 2n, { guestPhysical: exit.address });
       case 'hypercall':
-        this.#pending.set(vcpu, { vmcs, exit, finished: false });
+        this.#pending.set(vcpu, { exit, finished: false });
         return stop('vmcall');
       case 'halt':
         load(vcpu, vmcs);

@@ -139,13 +139,11 @@ export function judge(checks: readonly Check[], fields: Fields, processor: VmxPr
     const view = new View(fields, processor);
     try {
       if (holds(view)) continue;
-      const used = [...view.used].filter((field) => view.used.size === 1 || !field.endsWith('Controls'));
-      problems.push({
-        id,
-        section,
-        says,
-        fields: (used.length > 0 ? used : [...view.used]).map((field) => ({ field, value: fields.get(field) ?? 0n })),
-      });
+      // Control words only say that a check is due, unless nothing else was looked at.
+      const all = [...view.used];
+      const broken = all.filter((field) => !field.endsWith('Controls'));
+      const shown = broken.length > 0 ? broken : all;
+      problems.push({ id, section, says, fields: shown.map((field) => ({ field, value: fields.get(field) ?? 0n })) });
     } catch (error) {
       if (!(error instanceof Unknown)) throw error;
       unknown.push({ id, needs: error.message });
