@@ -45,8 +45,8 @@ class Emulator final : private ApicHost {
   bool interruptible() const;
   /** Whether something is there that ends HLT, or the wait for a startup message. */
   bool wakes();
-  /** Goes on from INIT only with a startup message. */
-  void waitForStartup() { cpu_->waits = true; }
+  /** As after INIT, on any processor: the next that happens to it is a startup message. */
+  void waitForStartup();
   /** Any thread: bits of Attention. */
   void attention(uint32_t bits) noexcept {
     cpu_->attention.fetch_or(bits);

@@ -324,6 +324,7 @@ void Processor::setState(vcpu::StateKind kind, const void* from) {
     if (state != kMpRunnable && state != kMpUninitialized && state != kMpHalted) {
       throw os::SystemError(EINVAL, "set a state other than runnable, uninitialized and halted");
     }
+    if (state == kMpUninitialized) emulator_.waitForStartup();
     cpu.waits = state == kMpUninitialized;
     halted_ = state == kMpHalted;
   }

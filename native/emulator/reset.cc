@@ -82,6 +82,15 @@ void Emulator::reset() {
   updateMode(cpu);
 }
 
+void Emulator::waitForStartup() {
+  reset();
+  apic_.reset();
+  cpu_->nmis = 0;
+  cpu_->initSignals.store(0);
+  cpu_->vmx.on = cpu_->guest = false;
+  cpu_->waits = true;
+}
+
 // An NMI that comes while one waits is lost; but the one that waits would have been taken at once, had this processor
 // not been waiting for its turn.
 void Emulator::nonMaskable() {

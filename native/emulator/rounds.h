@@ -64,6 +64,10 @@ class Rounds {
   void follow(Timeline* timeline) { timeline_ = timeline; }
   /** The tick of the processor whose turn it is, or at which the next turn begins. */
   uint64_t now() const;
+  /** Time jumps forward. Only while no member takes part. */
+  void skipTo(uint64_t tick) {
+    if (tick > now_) now_ = tick;
+  }
   /** The timeline wants to be asked at a tick: no turn goes past it. */
   void shorten(uint64_t tick);
 

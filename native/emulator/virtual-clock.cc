@@ -39,6 +39,10 @@ void VirtualClock::detach() {
   rounds_ = nullptr;
 }
 
+void VirtualClock::skipTo(uint64_t nanoseconds) {
+  if (rounds_ != nullptr) rounds_->skipTo(nanoseconds);
+}
+
 std::unique_ptr<devices::Alarm> VirtualClock::alarm(std::function<void()> expired) {
   return std::make_unique<Alarm>(*this, std::move(expired));
 }

@@ -1,4 +1,5 @@
 // The JavaScript machine object: ports, MMIO and interrupt lines.
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -87,7 +88,7 @@ void Machine::connectIoeventfd(Info info) {
 
 namespace {
 
-constexpr uint64_t kIoApicBase = 0xfec00000;
+constexpr uint64_t kIoApicBase = 0xfec00000, kHpetBase = 0xfed00000;
 
 /** A pointer to a part of a shared object, which keeps the whole alive. */
 template <typename Whole>
@@ -102,15 +103,6 @@ class MachineClock final : public devices::Clock {
 
  private:
   machine::Board& board_;
-};
-
-/** The timer with what it refers to. */
-struct Timer {
-  Timer(std::shared_ptr<devices::Clock> time, std::shared_ptr<devices::InterruptLines> lines)
-      : clock(std::move(time)), lines(std::move(lines)), pit(*clock, this->lines->line(0)) {}
-  std::shared_ptr<devices::Clock> clock;
-  std::shared_ptr<devices::InterruptLines> lines;
-  devices::Pit pit;
 };
 
 }  // namespace
@@ -142,49 +134,99 @@ class Machine::Board::OpenLine final : public bus::Line {
   void set(bool) override {}
 };
 
+/** The timers with what they refer to; those of high precision need an I/O APIC. */
+struct Machine::Board::Timers {
+  Timers(std::shared_ptr<devices::Clock> time, std::shared_ptr<devices::InterruptLines> lines)
+      : clock(std::move(time)),
+        lines(std::move(lines)),
+        irq0(this->lines->line(0)),
+        irq8(this->lines->line(8)),
+        pit(*clock, irq0) {
+    if (this->lines->ioApic() == nullptr) return;
+    const auto pin = [this](unsigned number) -> devices::EdgeLine& { return this->lines->line(number); };
+    hpet = std::make_unique<devices::Hpet>(*clock, pin, irq0, irq8);
+  }
+  std::shared_ptr<devices::Clock> clock;
+  std::shared_ptr<devices::InterruptLines> lines;
+  devices::GatedLine irq0, irq8;
+  devices::Pit pit;
+  std::unique_ptr<devices::Hpet> hpet;
+};
+
 bool Machine::Board::addPc(machine::Machine& machine, bool virtualTime) {
   using bus::Space;
   lines = std::make_shared<devices::InterruptLines>([&machine] { machine.interruptChanged(); },
                                                     machine.engine().messages());
   if (virtualTime) clock = machine.engine().virtualClock();
-  if (clock == nullptr) clock = std::make_shared<MachineClock>(machine.board());
-  auto timer = std::make_shared<Timer>(clock, lines);
+  time(machine);
+  timers = std::make_shared<Timers>(clock, lines);
   devices::Pic& pic = lines->pic();
   devices::IoApic* ioApic = lines->ioApic();
   bus::Bus& bus = machine.board().bus();
   machine.keep(lines);
-  machine.keep(timer);
+  machine.keep(timers);
   machine.board().setInterrupts(&pic);
   machine.board().setEndListener(ioApic);
-  return (ioApic == nullptr || bus.map(Space::memory, kIoApicBase, 0x1000, partOf(lines, *ioApic))) &&
+  return (ioApic == nullptr ||
+          (bus.map(Space::memory, kIoApicBase, 0x1000, partOf(lines, *ioApic)) &&
+           bus.map(Space::memory, kHpetBase, devices::Hpet::kBytes, partOf(timers, *timers->hpet)))) &&
          bus.map(Space::ports, 0x20, 2, partOf(lines, pic.master())) &&
          bus.map(Space::ports, 0xa0, 2, partOf(lines, pic.slave())) &&
          bus.map(Space::ports, 0x4d0, 2, partOf(lines, pic.edgeLevel())) &&
-         bus.map(Space::ports, 0x40, 4, partOf(timer, timer->pit.counters())) &&
-         bus.map(Space::ports, 0x61, 1, partOf(timer, timer->pit.control()));
+         bus.map(Space::ports, 0x40, 4, partOf(timers, timers->pit.counters())) &&
+         bus.map(Space::ports, 0x61, 1, partOf(timers, timers->pit.control()));
+}
+
+std::shared_ptr<bus::Line> Machine::Board::interruptLine(machine::Machine& machine, uint32_t number) {
+  if (lines != nullptr && number == 8) return {timers, &timers->irq8};
+  if (lines != nullptr) return {lines, &lines->line(number & 15)};
+  if (!machine.engine().hasIrqLines()) return std::make_shared<OpenLine>();
+  // A line that the controller lacks is an error here, and not later on a processor's thread.
+  machine.engine().setIrqLine(number, false);
+  return std::make_shared<EngineLine>(machine.engine(), number);
+}
+
+devices::Clock& Machine::Board::time(machine::Machine& machine) {
+  if (clock == nullptr) clock = std::make_shared<MachineClock>(machine.board());
+  return *clock;
 }
 
 bool Machine::Board::addUart(machine::Machine& machine, uint64_t from, uint32_t line) {
-  bus::Line* interrupt;
-  std::shared_ptr<void> owner;
-  if (lines != nullptr) {
-    interrupt = &lines->line(line & 15);
-  } else if (machine.engine().hasIrqLines()) {
-    auto engineLine = std::make_shared<EngineLine>(machine.engine(), line);
-    // A line that the controller lacks is an error here, and not later on a processor's thread.
-    machine.engine().setIrqLine(line, false);
-    interrupt = engineLine.get();
-    owner = engineLine;
-  } else {
-    auto openLine = std::make_shared<OpenLine>();
-    interrupt = openLine.get();
-    owner = openLine;
-  }
+  const std::shared_ptr<bus::Line> interrupt = interruptLine(machine, line);
   auto uart = std::make_shared<devices::Uart>(machine.outbox(), static_cast<uint32_t>(from), *interrupt);
   if (!machine.board().bus().map(bus::Space::ports, from, devices::Uart::kPorts, uart)) return false;
-  if (owner != nullptr) machine.keep(owner);
+  machine.keep(interrupt);
   uarts.emplace(from, std::move(uart));
   return true;
+}
+
+struct Machine::Board::Firmware {
+  Firmware(Board& board, machine::Machine& machine, const devices::Rtc::Contents& contents, int64_t unixSeconds)
+      : clock((board.time(machine), board.clock)),
+        irq8(board.interruptLine(machine, kClockLine)),
+        sci(board.interruptLine(machine, kSciLine)),
+        power(*clock, *sci),
+        rtc(*clock, *irq8, contents, unixSeconds) {
+    rtc.onAlarm([this] { power.clockAlarm(); });
+  }
+  static constexpr uint32_t kClockLine = 8, kSciLine = 9;
+
+  std::shared_ptr<devices::Clock> clock;
+  std::shared_ptr<bus::Line> irq8, sci;
+  devices::PowerManagement power;
+  devices::Rtc rtc;  // last: its alarm calls the other
+};
+
+bool Machine::Board::addFirmware(machine::Machine& machine, const devices::Rtc::Contents& contents, int64_t unixSeconds,
+                                 const std::vector<uint64_t>& powerManagementBases) {
+  firmware = std::make_shared<Firmware>(*this, machine, contents, unixSeconds);
+  machine.keep(firmware);
+  bus::Bus& bus = machine.board().bus();
+  for (const uint64_t base : powerManagementBases) {
+    if (!bus.map(bus::Space::ports, base, devices::PowerManagement::kPorts, partOf(firmware, firmware->power)))
+      return false;
+  }
+  return bus.map(bus::Space::ports, 0x70, devices::Rtc::kPorts, partOf(firmware, firmware->rtc));
 }
 
 void Machine::addPc(Info info) {
@@ -195,6 +237,36 @@ void Machine::addPc(Info info) {
 Napi::Value Machine::nanoseconds(Info info) {
   const uint64_t now = devices_->clock != nullptr ? devices_->clock->nanoseconds() : open().board().nanoseconds();
   return Napi::BigInt::New(info.Env(), now);
+}
+
+void Machine::addFirmware(Info info) {
+  const Bytes bytes = toBytes(info[0], "contents");
+  devices::Rtc::Contents contents = {};
+  std::copy_n(bytes.data, std::min(bytes.size, contents.size()), contents.begin());
+  const int64_t start = info[1].ToNumber().Int64Value();
+  const auto list = info[2].As<Napi::Array>();
+  std::vector<uint64_t> bases;
+  for (uint32_t i = 0; i < list.Length(); i++) bases.push_back(toUint64(list.Get(i), "base"));
+  machine::Machine& machine = open();
+  requireMapped(info.Env(), guarded(info.Env(), [&] { return devices_->addFirmware(machine, contents, start, bases); }),
+                0x70);
+}
+
+Napi::Value Machine::wakeMoment(Info info) {
+  open();
+  if (devices_->firmware == nullptr) return info.Env().Null();
+  devices::Rtc& rtc = devices_->firmware->rtc;
+  const uint64_t next = rtc.nextAlarm();
+  const uint64_t moment = devices_->firmware->power.wakeMoment(devices_->clock->nanoseconds(), next);
+  if (moment == devices::Rtc::kNever) return info.Env().Null();
+  return Napi::BigInt::New(info.Env(), moment);
+}
+
+void Machine::wakeUp(Info info) {
+  open();
+  if (devices_->firmware == nullptr) return;
+  devices_->clock->skipTo(toUint64(info[0], "moment"));
+  devices_->firmware->power.woke();
 }
 
 void Machine::addUart(Info info) {

@@ -43,6 +43,9 @@ class Machine final : public Napi::ObjectWrap<Machine> {
   void unmap(Info info);
   void addPc(Info info);
   Napi::Value nanoseconds(Info info);
+  void addFirmware(Info info);
+  Napi::Value wakeMoment(Info info);
+  void wakeUp(Info info);
   void addUart(Info info);
   void receive(Info info);
   void setIrqLine(Info info);

@@ -1,20 +1,31 @@
-/** The ACPI tables that a guest finds: RSDP, RSDT, FADT, FACS, DSDT, MADT (ACPI 6.5, chapter 5). */
+/** The ACPI tables that a guest finds: RSDP, RSDT, FADT, FACS, DSDT, MADT, HPET (ACPI 6.5, chapter 5). */
+import { sleepTypes } from '../machine/power-management.ts';
 
 export interface AcpiMachine {
   readonly cpus: number;
   /** Ports of the fixed hardware: events, control and timer follow each other. */
   readonly powerManagementBase: number;
+  /** Whether there are timers of high precision. */
+  readonly hpet: boolean;
 }
 
 export const localApicAddress = 0xfee0_0000;
 export const ioApicAddress = 0xfec0_0000;
+export const hpetAddress = 0xfed0_0000;
 
 /** Named constants of the tables' fields. */
 const fadt = { length: 116, sci: 9, timerLength: 4, century: 0x32, flags: 0x125 } as const; // WBINVD, C1, no sleep button, 32-bit timer
 const madt = { processor: 0, ioApic: 1, override: 2, localNmi: 4, pcatCompatible: 1, activeHighLevel: 0xd } as const;
 
-/** `Name(\_S5, Package(4) {0, 0, 0, 0})`: SLP_TYP 0 turns the machine off. */
-const aml = [0x08, 0x5c, 0x5f, 0x53, 0x35, 0x5f, 0x12, 0x06, 0x04, 0x00, 0x00, 0x00, 0x00];
+/** `Name(\_Sn, Package(4) {type, type, 0, 0})`: what SLP_TYP has to be for a sleeping state. */
+const sleepPackage = (state: string, type: 0 | 1): number[] => [
+  ...[0x08, 0x5c, 0x5f, 0x53, state.charCodeAt(0), 0x5f],
+  ...[0x12, 0x06, 0x04, type, type, 0x00, 0x00],
+];
+const aml = [...sleepPackage('3', sleepTypes.memory), ...sleepPackage('5', sleepTypes.off)];
+
+/** Where the FACS stands behind the tables' base, and the waking vector in it (5.2.10). */
+export const wakingVectorOffset = 64 + 12;
 
 /** The tables as bytes for `base`, which is a multiple of 64 in 0xe0000 to 0xfffff; the RSDP comes first. */
 export function guestAcpiTables(base: number, machine: AcpiMachine): Uint8Array {
@@ -29,6 +40,7 @@ export function guestAcpiTables(base: number, machine: AcpiMachine): Uint8Array 
   const facs = place(fields(64, [0, 'FACS'], [4, 64, 4]));
   const dsdt = place(table('DSDT', 1, Uint8Array.from(aml)));
   const tables = [place(table('FACP', 1, fixedHardware(machine, facs, dsdt))), place(table('APIC', 1, apics(machine)))];
+  if (machine.hpet) tables.push(place(table('HPET', 1, eventTimers())));
   const rsdt = place(table('RSDT', 1, words(tables)));
   const rsdp = fields(20, [0, 'RSD PTR '], [9, 'VTKIT '], [16, rsdt, 4]);
   rsdp[8] = checksum(rsdp);
@@ -57,6 +69,12 @@ function fixedHardware({ powerManagementBase: pm }: AcpiMachine, facs: number, d
     [112, fadt.flags, 4],
   );
   return body.subarray(36);
+}
+
+/** IA-PC HPET 1.0a, 3.2.4: the low half of the capabilities, the address, number 0, the shortest period in ticks. */
+function eventTimers(): Uint8Array {
+  const [memory, bits] = [0, 64];
+  return fields(20, [0, 0x8086_a201, 4], [4, memory, 1], [5, bits, 1], [8, hpetAddress, 8], [17, 128, 2]);
 }
 
 function apics({ cpus }: AcpiMachine): Uint8Array {

@@ -63,7 +63,7 @@ export function runCommand(): Command {
       'after',
       `
 Exit codes:
-  0    the guest halted with interrupts off, powered off, or reset the machine
+  0    the guest halted with interrupts off, powered off, reset the machine, or sleeps for ever
   n    (value << 1) | 1 after a write of value to the debug-exit port
   64   the guest crashed; its registers and the place are on stderr
   124  timed out    130  Ctrl-C    2  misuse or bad image    4  the backend is not available
@@ -97,7 +97,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   let ended: 'timeout' | 'interrupt' | undefined;
   const stop = (why: 'timeout' | 'interrupt'): void => {
     ended ??= why;
-    machine.stop();
+    pc.stop();
   };
   try {
     const cpu = wanted === undefined ? undefined : giveCpu(machine, wanted);
@@ -115,6 +115,9 @@ async function run(file: string, flags: RunFlags): Promise<void> {
       const error = await guestError(machine, outcome.exit, outcome.cpu);
       report(error);
       process.stderr.write(`${registerText(error)}\n`);
+    }
+    if (outcome.kind === 'asleep') {
+      process.stderr.write('vtkit: the guest sleeps (ACPI S3) and has enabled nothing that would wake it\n');
     }
     if (ended === 'timeout') process.stderr.write(`vtkit: stopped after ${flags.timeout} s\n`);
     if (flags.json) {

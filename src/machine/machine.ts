@@ -10,6 +10,7 @@ import { GuestMemory, type MemorySlot } from './memory.ts';
 import { Outbox, type TraceEvent } from './outbox.ts';
 import type { PciFunction } from './pci/function.ts';
 import { PciRoot } from './pci/root.ts';
+import { controlOffset } from './power-management.ts';
 import { type AccessHandler, Ranges } from './ranges.ts';
 import { Vcpu } from './vcpu.ts';
 import { vmxCapabilities } from './vmx-capabilities.ts';
@@ -88,6 +89,7 @@ export class Machine {
   readonly devices: DeviceDoor;
   readonly #engine: EngineMachine;
   readonly #outbox: Outbox;
+  readonly #ranges = { ports: new Ranges(), memory: new Ranges() };
   readonly #serial = new Map<number, (byte: number) => void>();
   #open = true;
   /** Whether a running vCPU is to keep the process alive, and whether that was the case at the last look. */
@@ -136,7 +138,7 @@ export class Machine {
     const slots = options.memory ?? (options.memoryBytes ? [{ guestPhysical: 0n, bytes: options.memoryBytes }] : []);
     for (const slot of slots) this.memory.addSlot(slot);
 
-    const ranges = { ports: new Ranges(), memory: new Ranges() };
+    const ranges = this.#ranges;
     this.ports = this.#space('ports', ranges.ports);
     this.mmio = this.#space('memory', ranges.memory);
     const trace = options.trace ?? (() => {});
@@ -219,6 +221,37 @@ export class Machine {
     this.#engine.native.addUart(port, line);
     this.#serial.set(port, onByte);
     return { receive: (data) => this.#engine.native.receive(port, data) };
+  }
+
+  /**
+   * The clock (MC146818A, interrupt line 8) with what its battery keeps, and at each of the bases the fixed ACPI
+   * hardware (SCI on line 9). `onSleep` hears of writes to PM1 control with SLP_EN: where in the register, and the value.
+   */
+  addFirmware(options: {
+    readonly cmos: Uint8Array;
+    readonly time: Date;
+    readonly powerManagementBases: readonly number[];
+    readonly onSleep: (offset: number, value: number) => void;
+  }): void {
+    this.#assertIdle();
+    const { cmos, time, powerManagementBases, onSleep } = options;
+    this.#engine.native.addFirmware(cmos, Math.floor(time.getTime() / 1000), powerManagementBases);
+    for (const base of powerManagementBases) {
+      const from = base + controlOffset;
+      this.#ranges.ports.add(from, 4, { write: (port, _size, value) => onSleep(port - from, Number(value)) });
+    }
+  }
+
+  /** When a machine that sleeps now wakes up, on the clock of {@link nanoseconds}; undefined if nothing would wake it. */
+  get wakeMoment(): bigint | undefined {
+    this.#assertIdle();
+    return this.#engine.native.wakeMoment() ?? undefined;
+  }
+
+  /** Ends a sleep at its moment: virtual time jumps there, and the guest reads in PM1 status that it was woken. */
+  wakeUp(moment: bigint): void {
+    this.#assertIdle();
+    this.#engine.native.wakeUp(moment);
   }
 
   /** Drives an interrupt line of the machine's controller. May be called while vCPUs run. */

@@ -1,18 +1,21 @@
 /** The small PC that guests of `vtkit run` find: COM1, interrupt controllers and timer, debug exit, power-off. */
-import { guestAcpiTables } from '../acpi/guest-tables.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { guestAcpiTables, wakingVectorOffset } from '../acpi/guest-tables.ts';
 import { type BootOptions, boot } from './boot/image.ts';
 import type { Exit } from './exits.ts';
 import { fwCfg, fwCfgPorts } from './fw-cfg.ts';
 import { Machine, type MachineOptions } from './machine.ts';
-import { mapPowerManagement, powerManagementBases } from './power-management.ts';
+import { powerManagementBases, sleepOf } from './power-management.ts';
 import { mapReset } from './reset.ts';
-import { rtc, rtcPorts } from './rtc.ts';
+import { cmos } from './rtc.ts';
+import type { SystemRegisters } from './sregs.ts';
 import { mapTestDevice } from './test-device.ts';
+import { resetStates, wakeAt } from './wake.ts';
 
 const com1 = { port: 0x3f8, line: 4 } as const;
 
 /** When virtual time begins. */
-const virtualStart = Date.UTC(2000, 0, 1);
+const virtualStart = new Date(Date.UTC(2000, 0, 1));
 
 /** Where the ACPI tables lie: in what would be the firmware's ROM. */
 const tablesAddress = 0xe_0000;
@@ -30,6 +33,8 @@ export type Outcome =
   | { readonly kind: 'halted' }
   | { readonly kind: 'powered-off' }
   | { readonly kind: 'reset' }
+  /** It sleeps with its memory kept, and has enabled nothing that would wake it. */
+  | { readonly kind: 'asleep' }
   | { readonly kind: 'debug-exit'; readonly value: number }
   | { readonly kind: 'crashed'; readonly exit: Exit; readonly cpu: number }
   | { readonly kind: 'stopped' };
@@ -38,7 +43,10 @@ export class Pc {
   readonly machine: Machine;
   /** Sends bytes to the guest's COM1. */
   readonly type: (data: Uint8Array) => void;
+  readonly #reset: readonly SystemRegisters[];
   #outcome: Outcome | undefined;
+  #asleep = false;
+  #stopped: AbortController | undefined;
 
   /** Creates the machine and its devices; load an image with {@link Pc.load}. */
   static async create(options: PcOptions): Promise<Pc> {
@@ -59,6 +67,7 @@ export class Pc {
 
   private constructor(machine: Machine, options: PcOptions) {
     this.machine = machine;
+    this.#reset = resetStates(machine);
     const uart = machine.addUart(com1.port, com1.line, options.onSerial);
     this.type = (data) => uart.receive(data);
     const end = (outcome: Outcome): void => {
@@ -70,18 +79,28 @@ export class Pc {
       { from: debugExit, count: 4 },
       { write: (_port, _size, value) => end({ kind: 'debug-exit', value: Number(value) }) },
     );
-    const nanoseconds = (): bigint => machine.nanoseconds();
-    mapPowerManagement(machine.ports, nanoseconds, () => end({ kind: 'powered-off' }));
-    mapReset(machine.ports, () => end({ kind: 'reset' }));
     const size = { memoryBytes: options.memoryBytes, cpus: options.cpus ?? 1 };
+    const hasTables = options.memoryBytes >= 1 << 20;
+    machine.addFirmware({
+      cmos: cmos(size),
+      time: machine.clock === 'virtual' ? virtualStart : new Date(),
+      powerManagementBases,
+      onSleep: (offset, value) => {
+        const state = sleepOf(offset, value);
+        if (state === 'off') end({ kind: 'powered-off' });
+        if (state === 'memory' && hasTables) this.#fallAsleep();
+      },
+    });
+    mapReset(machine.ports, () => end({ kind: 'reset' }));
     machine.ports.map(fwCfgPorts, fwCfg(size));
-    const start = machine.clock === 'virtual' ? virtualStart : Date.now();
-    const now = (): Date => new Date(start + Number(nanoseconds() / 1_000_000n));
-    machine.ports.map(rtcPorts, rtc({ ...size, now }));
     mapTestDevice(machine);
-    if (options.memoryBytes >= 1 << 20) {
+    if (hasTables) {
       const [powerManagementBase] = powerManagementBases;
-      machine.memory.write(tablesAddress, guestAcpiTables(tablesAddress, { cpus: size.cpus, powerManagementBase }));
+      const hpet = machine.backend.kind === 'emulated'; // the board's own, beside its I/O APIC
+      machine.memory.write(
+        tablesAddress,
+        guestAcpiTables(tablesAddress, { cpus: size.cpus, powerManagementBase, hpet }),
+      );
     }
   }
 
@@ -92,8 +111,44 @@ export class Pc {
   /** Runs every processor until the guest ends, crashes, or the machine is stopped. */
   async run(): Promise<Outcome> {
     const { vcpus } = this.machine;
-    const outcomes = await Promise.all(vcpus.map((_, cpu) => this.#runOne(cpu)));
-    return outcomes.find(({ kind }) => kind !== 'stopped') ?? { kind: 'stopped' };
+    for (;;) {
+      const outcomes = await Promise.all(vcpus.map((_, cpu) => this.#runOne(cpu)));
+      const ended = outcomes.find(({ kind }) => kind !== 'stopped');
+      if (ended !== undefined) return ended;
+      if (!this.#asleep) return { kind: 'stopped' };
+      const woken = await this.#sleep();
+      if (woken !== undefined) return woken;
+    }
+  }
+
+  /** Ends run() soon, a guest that sleeps included. */
+  stop(): void {
+    this.#stopped?.abort();
+    this.machine.stop();
+  }
+
+  #fallAsleep(): void {
+    this.#asleep = true;
+    this.#stopped = new AbortController();
+    this.machine.stop();
+  }
+
+  /** Waits until something wakes the guest up; gives an outcome if that will not be. */
+  async #sleep(): Promise<Outcome | undefined> {
+    const { machine } = this;
+    const signal = this.#stopped?.signal;
+    for (;;) {
+      const moment = machine.wakeMoment;
+      if (moment === undefined) return { kind: 'asleep' };
+      const wait = machine.clock === 'virtual' ? 0n : moment - machine.nanoseconds();
+      if (wait > 0n) await quiet(Number(wait / 1_000_000n) + 1, signal);
+      if (signal?.aborted) return { kind: 'stopped' };
+      if (wait > 0n && moment > machine.nanoseconds()) continue;
+      machine.wakeUp(moment);
+      this.#asleep = false;
+      wakeAt(machine, this.#reset, machine.memory.readUint32(tablesAddress + wakingVectorOffset));
+      return undefined;
+    }
   }
 
   async #runOne(cpu: number): Promise<Outcome> {
@@ -102,5 +157,14 @@ export class Pc {
     if (this.#outcome !== undefined) return this.#outcome;
     if (exit.kind === 'interrupted') return { kind: 'stopped' };
     return exit.kind === 'halt' ? { kind: 'halted' } : { kind: 'crashed', exit, cpu };
+  }
+}
+
+/** Ends after so many milliseconds, as far as a timer can count them, or when the signal comes. */
+async function quiet(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await delay(Math.min(milliseconds, 2 ** 31 - 1), undefined, { signal });
+  } catch (error) {
+    if (!signal?.aborted) throw error;
   }
 }

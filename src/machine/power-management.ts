@@ -1,29 +1,18 @@
-/** The fixed ACPI hardware of the PC: its timer, and the register that turns it off (ACPI 6.5, 4.8.3). */
-import type { Space } from './machine.ts';
+/** The fixed ACPI hardware of the PC: where it is, and what a write to its control register asks for (ACPI 6.5, 4.8.3). */
 
 /** Where QEMU's machines have it, and where Bochs and older firmware put it. */
 export const powerManagementBases = [0x600, 0xb000] as const;
 
-/** SLP_EN, and SLP_TYP beside it. */
-const sleepEnable = 0x2000;
-const sleepBits = 0x3c00;
-const timerHertz = 3_579_545n;
+/** SLP_TYP of the states that the ACPI tables name; nothing else is one. */
+export const sleepTypes = { off: 0, memory: 1 } as const;
+export type Sleep = keyof typeof sleepTypes;
 
-export function mapPowerManagement(ports: Space, nanoseconds: () => bigint, powerOff: () => void): void {
-  for (const base of powerManagementBases) {
-    ports.map({ from: base, count: 4 }, { read: () => 0, write: () => {} }); // PM1 status and enable: no events
-    ports.map(
-      { from: base + 4, count: 4 },
-      {
-        read: () => 1, // SCI_EN: ACPI mode
-        write: (_port, _size, value) => {
-          if ((Number(value) & sleepBits) === sleepEnable) powerOff(); // SLP_TYP 0 is "off" in these tables
-        },
-      },
-    );
-    ports.map(
-      { from: base + 8, count: 4 },
-      { read: () => Number(((nanoseconds() * timerHertz) / 1_000_000_000n) & 0xffff_ffffn), write: () => {} },
-    );
-  }
+/** PM1 control, as a word: SLP_TYP stands in bits 12:10. */
+export const controlOffset = 4;
+const sleepTypeShift = 10;
+
+/** The state that a write with SLP_EN asks for; `offset` is within the control register. */
+export function sleepOf(offset: number, value: number): Sleep | undefined {
+  const type = ((value << (8 * offset)) >> sleepTypeShift) & 7;
+  return (Object.keys(sleepTypes) as Sleep[]).find((name) => sleepTypes[name] === type);
 }

@@ -174,6 +174,12 @@ export interface NativeMachine {
   addPc(virtualTime: boolean): void;
   /** Since the machine was created, on the clock of its devices. */
   nanoseconds(): bigint;
+  /** The clock at port 0x70 with its memory's contents, and the power management at each of the bases. */
+  addFirmware(contents: Uint8Array, unixSeconds: number, powerManagementBases: readonly number[]): void;
+  /** When a machine that sleeps now would wake up, or null if nothing is enabled that wakes it. */
+  wakeMoment(): bigint | null;
+  /** It wakes up at that moment: virtual time jumps there. */
+  wakeUp(moment: bigint): void;
   addUart(from: number, line: number): void;
   receive(from: number, data: Uint8Array): void;
   setIrqLine(line: number, level: boolean): void;

@@ -156,6 +156,9 @@ export const guests: readonly Guest[] = [
   in64('processors', 'starts two more processors, which count under a lock, write in turn and interrupt each other', {
     cpus: 3,
   }),
+  in64('clock', 'hears the clock by its three interrupts, sets it, and is woken by its alarm from sleep (ACPI S3)', {
+    needs: ['long-mode', 'pic-and-pit'],
+  }),
 
   in32('tasks', 'switches tasks by CALL, JMP, IRET, interrupts and exceptions, and is refused what is no task', {
     softwareKvm: 'a far call to a task is an internal error',

@@ -34,6 +34,26 @@ describe.each(['kvm', 'emulated'] as const)('vtkit run --backend %s', (backend) 
     return vtkit(['run', '--backend', backend, ...args], input);
   };
 
+  /** SLP_EN with the type of S3, to PM1 control. */
+  const sleeps = [0xba, 0x04, 0x06, 0xb8, 0x00, 0x24, 0xef, 0xf4];
+
+  it('ends with 0 and a word when a guest sleeps that nothing can wake', (context) => {
+    const { stderr, status } = run(context, [image('sleeps.bin', sleeps)]);
+    expect(stderr).toContain('the guest sleeps (ACPI S3) and has enabled nothing that would wake it');
+    expect(status).toBe(0);
+  });
+
+  it('names the waking vector when a guest wakes up that has not written one', (context) => {
+    // RTC_EN; an alarm at any second; its interrupt.
+    const enable = [0xba, 0x02, 0x06, 0xb8, 0x00, 0x04, 0xef];
+    const cmos = (number: number, value: number) => [0xb0, number, 0xe6, 0x70, 0xb0, value, 0xe6, 0x71];
+    const alarm = [...cmos(1, 0xff), ...cmos(3, 0xff), ...cmos(5, 0xff), ...cmos(11, 0x22)];
+    const { stderr, status } = run(context, [image('wakes.bin', [...enable, ...alarm, ...sleeps])]);
+    expect(stderr).toContain('the guest sleeps with the waking vector 0x0');
+    expect(stderr).toContain('below 1 MiB');
+    expect(status).toBe(2);
+  });
+
   it('runs the hello guest in 64-bit mode, and exits 0 when it halts', (context) => {
     const { stdout, stderr, status } = run(context, [join(root, 'test/examples/hello.elf')]);
     expect(stdout).toMatch(

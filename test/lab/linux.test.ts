@@ -29,6 +29,7 @@ const notHere: Readonly<Record<string, string>> = {
   apic: "it tells LINT0 as our firmware leaves it; KVM's APIC has it edge-triggered",
   'io-apic': 'interrupt lines are raised by a test device',
   'debug-traps': 'KVM has no breakpoints of ports, and ignores BTF',
+  clock: 'it has no clock, and no sleep',
   'string-io': 'its ports are those of a test device',
 };
 const nested = guests.filter(({ name, cpus }) => cpus === 1 && notHere[name] === undefined);
@@ -42,6 +43,10 @@ busybox mount -t proc none /proc
 busybox mount -t sysfs none /sys
 busybox mount -t devtmpfs none /dev
 echo "user space of $(busybox uname -r)"
+echo "clocks: $(busybox cat /sys/class/rtc/rtc0/name /sys/devices/system/clocksource/clocksource0/available_clocksource)"
+echo +2 > /sys/class/rtc/rtc0/wakealarm
+echo mem > /sys/power/state
+echo "woken: $?, $(busybox dmesg | busybox grep -c 'Waking up from system sleep state S3')"
 for module in irqbypass kvm; do busybox insmod /modules/$module.ko; done
 try() {
   busybox insmod /modules/kvm_intel.ko $*
@@ -123,6 +128,11 @@ describe("Debian's Linux on the emulated processor", () => {
   it('comes to its first process, and turns the machine off', () => {
     expect(booted.lines[0]).toBe(`user space of ${booted.release}`);
     expect(booted.outcome).toBe('powered-off');
+  });
+
+  it('finds the clocks, sleeps with its memory kept, and is woken by the alarm', () => {
+    const at = booted.lines.findIndex((line) => line.startsWith('clocks:'));
+    expect(booted.lines.slice(at, at + 3)).toEqual(['clocks: rtc_cmos rtc_cmos', 'tsc hpet acpi_pm ', 'woken: 0, 1']);
   });
 
   it.each(parameters)('has a KVM that runs a guest, with %s', (given) => {

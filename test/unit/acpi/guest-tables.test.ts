@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { guestAcpiTables } from '../../../src/acpi/guest-tables.ts';
 
 const base = 0xe_0000;
-const bytes = guestAcpiTables(base, { cpus: 3, powerManagementBase: 0x600 });
+const bytes = guestAcpiTables(base, { cpus: 3, powerManagementBase: 0x600, hpet: true });
 const view = new DataView(bytes.buffer);
 const text = (at: number, length: number): string =>
   new TextDecoder('latin1').decode(bytes.subarray(at - base, at - base + length));
@@ -31,7 +31,7 @@ describe('the ACPI tables of a guest', () => {
   });
 
   it('are listed by the RSDT, each with bytes that sum to 0', () => {
-    expect([...tables().keys()].sort()).toEqual(['APIC', 'DSDT', 'FACP', 'RSDT']);
+    expect([...tables().keys()].sort()).toEqual(['APIC', 'DSDT', 'FACP', 'HPET', 'RSDT']);
     for (const at of tables().values()) expect(sum(at, u32(at + 4))).toBe(0);
   });
 

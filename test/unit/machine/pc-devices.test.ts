@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { fwCfg } from '../../../src/machine/fw-cfg.ts';
 import type { Space } from '../../../src/machine/machine.ts';
-import { mapPowerManagement } from '../../../src/machine/power-management.ts';
+import { sleepOf } from '../../../src/machine/power-management.ts';
 import { type AccessHandler, Ranges } from '../../../src/machine/ranges.ts';
 import { mapReset } from '../../../src/machine/reset.ts';
-import { rtc } from '../../../src/machine/rtc.ts';
+import { cmos } from '../../../src/machine/rtc.ts';
 import { mapTestDevice } from '../../../src/machine/test-device.ts';
 
 /** A space that keeps its ranges, and reads and writes as a guest does. */
@@ -75,52 +75,24 @@ describe('the test device', () => {
   });
 });
 
-describe('the clock in CMOS', () => {
-  const device = rtc({ memoryBytes: 64 << 20, cpus: 2, now: () => new Date('2031-07-09T11:22:33Z') });
-  const register = (index: number): number => {
-    device.write?.(0x70, 1, index);
-    return Number(device.read?.(0x71, 1));
-  };
+describe('what the battery keeps', () => {
+  const bytes = new DataView(cmos({ memoryBytes: 64 << 20, cpus: 2 }).buffer);
 
-  it('tells the date and time in BCD', () => {
-    expect([0x32, 0x09, 0x08, 0x07, 0x04, 0x02, 0x00].map(register)).toEqual([0x20, 0x31, 7, 9, 0x11, 0x22, 0x33]);
-  });
-
-  it('holds memory sizes where firmware notes them', () => {
-    expect(register(0x15) | (register(0x16) << 8)).toBe(640);
-    expect(register(0x30) | (register(0x31) << 8)).toBe(63 * 1024);
-    expect(register(0x34) | (register(0x35) << 8)).toBe(48 * 16);
-  });
-
-  it('keeps what is written, but not the time', () => {
-    device.write?.(0x70, 1, 0x40);
-    device.write?.(0x71, 1, 0xa5);
-    expect(register(0x40)).toBe(0xa5);
-    device.write?.(0x70, 1, 0x32);
-    device.write?.(0x71, 1, 0x77);
-    expect(register(0x32)).not.toBe(0x77);
+  it('is memory sizes where firmware notes them, the processors, and a clock that runs', () => {
+    expect(bytes.getUint16(0x15, true)).toBe(640);
+    expect(bytes.getUint16(0x30, true)).toBe(63 * 1024);
+    expect(bytes.getUint16(0x34, true)).toBe(48 * 16);
+    expect(bytes.getUint8(0x5f)).toBe(1);
+    expect([bytes.getUint8(0x0a), bytes.getUint8(0x0b)]).toEqual([0x26, 0x02]);
   });
 });
 
 describe('power management', () => {
-  it('turns the machine off by SLP_EN with SLP_TYP 0, and counts its timer up', () => {
-    const ports = new Bus();
-    let off = 0;
-    let now = 0n;
-    mapPowerManagement(
-      ports,
-      () => now,
-      () => off++,
-    );
-    ports.write(0x604, 2, 0x0400);
-    expect(off).toBe(0);
-    ports.write(0x604, 2, 0x2000);
-    ports.write(0xb004, 2, 0x2000);
-    expect(off).toBe(2);
-    now = 1_000_000_000n;
-    expect(ports.read(0x608, 4)).toBe(3_579_545);
-    now *= 2000n;
-    expect(ports.read(0x608, 4)).toBe((2000 * 3_579_545) % 2 ** 32);
+  it('reads SLP_TYP from a word, or from its upper byte', () => {
+    expect(sleepOf(0, 0x2000)).toBe('off');
+    expect(sleepOf(0, 0x2400)).toBe('memory');
+    expect(sleepOf(1, 0x24)).toBe('memory');
+    expect(sleepOf(0, 0x3c00)).toBeUndefined();
   });
 });
 
@@ -133,7 +105,7 @@ describe('a reset', () => {
     return count;
   };
 
-  it('is what bit 2 of the chipset register asks for when it rises, and a pulse of the keyboard controller', () => {
+  it('is what bit 2 of the chipset register asks for when it rises, bit 0 of port 0x92, and a pulse of the keyboard controller', () => {
     expect(resets([[0xcf9, 0x02]])).toBe(0);
     expect(
       resets([
@@ -143,5 +115,7 @@ describe('a reset', () => {
     ).toBe(1);
     expect(resets([[0x64, 0xfe]])).toBe(1);
     expect(resets([[0x64, 0xd1]])).toBe(0);
+    expect(resets([[0x92, 0x03]])).toBe(1);
+    expect(resets([[0x92, 0x02]])).toBe(0);
   });
 });
