@@ -20,8 +20,10 @@ class Clock {
   virtual ~Clock() = default;
   /** Nanoseconds since the machine was created; never goes back. */
   virtual uint64_t nanoseconds() = 0;
-  /** Jumps to a moment, where time is the clock's own to give. Only while no processor runs. */
+  /** Jumps to a moment and rings what is due by then, where time is the clock's own to give. Only while no processor runs. */
   virtual void skipTo(uint64_t) {}
+  /** The moment of the next alarm, or all ones, where time is the clock's own. */
+  virtual uint64_t nextEvent() { return ~uint64_t{0}; }
   /** An alarm of this clock: on a thread of its own, unless the clock knows better. */
   virtual std::unique_ptr<Alarm> alarm(std::function<void()> expired);
 };

@@ -40,7 +40,9 @@ void VirtualClock::detach() {
 }
 
 void VirtualClock::skipTo(uint64_t nanoseconds) {
-  if (rounds_ != nullptr) rounds_->skipTo(nanoseconds);
+  if (rounds_ == nullptr) return;
+  rounds_->skipTo(nanoseconds);
+  fire(nanoseconds);
 }
 
 std::unique_ptr<devices::Alarm> VirtualClock::alarm(std::function<void()> expired) {

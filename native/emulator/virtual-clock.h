@@ -19,6 +19,7 @@ class VirtualClock final : public devices::Clock, public Timeline {
 
   uint64_t nanoseconds() override { return rounds_ == nullptr ? 0 : rounds_->now(); }
   void skipTo(uint64_t nanoseconds) override;
+  uint64_t nextEvent() override { return due(); }
   std::unique_ptr<devices::Alarm> alarm(std::function<void()> expired) override;
 
   uint64_t due() override;

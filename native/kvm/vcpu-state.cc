@@ -134,6 +134,16 @@ void Vcpu::setSingleStep(bool on) {
   kvm_guest_debug debug = {};
   if (on) debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
   os::ioctl(fd_, KVM_SET_GUEST_DEBUG, "KVM_SET_GUEST_DEBUG", &debug);
+  stepping_ = on;
+}
+
+void Vcpu::armSingleStep() {
+  // KVM steps from the address that was current when it was asked to: registers that KVM_RUN would take come first.
+  if ((run_->kvm_dirty_regs & KVM_SYNC_X86_REGS) != 0) {
+    os::ioctl(fd_, KVM_SET_REGS, "KVM_SET_REGS", &run_->s.regs.regs);
+    run_->kvm_dirty_regs &= ~uint64_t{KVM_SYNC_X86_REGS};
+  }
+  setSingleStep(true);
 }
 
 }  // namespace vtkit::kvm

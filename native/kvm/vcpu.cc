@@ -64,6 +64,7 @@ ExitKind Vcpu::run(vcpu::Outside& outside) {
   thread_.store(static_cast<int>(::syscall(SYS_gettid)));
   nmiQueued_.store(false);
   bool completing = false;
+  if (stepping_) armSingleStep();
   for (;;) {
     const bool leave = completing || outside.stopRequested();
     __atomic_store_n(&run_->immediate_exit, leave ? 1 : 0, __ATOMIC_SEQ_CST);

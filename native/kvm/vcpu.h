@@ -45,6 +45,7 @@ class Vcpu final : public vcpu::Processor {
   void describeMmio();
   void giveAnswer();
   void syncRegsToCell();
+  void armSingleStep();
 
   os::Fd fd_;
   os::Mapping mapping_;
@@ -52,6 +53,7 @@ class Vcpu final : public vcpu::Processor {
   vcpu::Cell& cell_;
   machine::Board& board_;
   const bool kernelIrqchip_;
+  bool stepping_ = false;
   std::atomic<int> thread_{0};         // the thread inside run(), as gettid() names it
   std::atomic<int> queuedVector_{-1};  // from interrupt(), until the guest can take it
   std::atomic<bool> nmiQueued_{false};

@@ -239,6 +239,45 @@ Napi::Value Machine::nanoseconds(Info info) {
   return Napi::BigInt::New(info.Env(), now);
 }
 
+/** An access as a processor makes it; null if nobody in C++ answers. */
+Napi::Value Machine::access(Info info) {
+  const bus::Space space = spaceOf(info[0]);
+  const uint64_t address = toUint64(info[1], "address");
+  const uint32_t size = toUint32(info[2], "size");
+  bus::Bus& bus = open().board().bus();
+  uint64_t value = 0;
+  if (!info[3].IsUndefined()) {
+    value = toUint64(info[3], "value");
+    if (bus.write(space, address, size, value) == bus::Answer::exit) return info.Env().Null();
+  } else if (bus.read(space, address, size, value) == bus::Answer::exit) {
+    return info.Env().Null();
+  }
+  return Napi::BigInt::New(info.Env(), value);
+}
+
+Napi::Value Machine::acknowledge(Info info) {
+  bus::InterruptSource* interrupts = open().board().interrupts();
+  const int vector = interrupts != nullptr && interrupts->asserted() ? interrupts->acknowledge() : -1;
+  return Napi::Number::New(info.Env(), vector);
+}
+
+Napi::Value Machine::interruptAsserted(Info info) {
+  bus::InterruptSource* interrupts = open().board().interrupts();
+  return Napi::Boolean::New(info.Env(), interrupts != nullptr && interrupts->asserted());
+}
+
+void Machine::advance(Info info) {
+  open();
+  if (devices_->clock != nullptr) devices_->clock->skipTo(toUint64(info[0], "moment"));
+}
+
+Napi::Value Machine::nextEvent(Info info) {
+  open();
+  const uint64_t next = devices_->clock == nullptr ? ~uint64_t{0} : devices_->clock->nextEvent();
+  if (next == ~uint64_t{0}) return info.Env().Null();
+  return Napi::BigInt::New(info.Env(), next);
+}
+
 void Machine::addFirmware(Info info) {
   const Bytes bytes = toBytes(info[0], "contents");
   devices::Rtc::Contents contents = {};

@@ -43,6 +43,11 @@ class Machine final : public Napi::ObjectWrap<Machine> {
   void unmap(Info info);
   void addPc(Info info);
   Napi::Value nanoseconds(Info info);
+  Napi::Value access(Info info);
+  Napi::Value acknowledge(Info info);
+  Napi::Value interruptAsserted(Info info);
+  void advance(Info info);
+  Napi::Value nextEvent(Info info);
   void addFirmware(Info info);
   Napi::Value wakeMoment(Info info);
   void wakeUp(Info info);

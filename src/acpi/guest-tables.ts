@@ -1,5 +1,6 @@
 /** The ACPI tables that a guest finds: RSDP, RSDT, FADT, FACS, DSDT, MADT, HPET (ACPI 6.5, chapter 5). */
-import { sleepTypes } from '../machine/power-management.ts';
+/** SLP_TYP of the sleeping states that the tables name (7.4.2): nothing else is one. */
+export const sleepTypes = { off: 0, memory: 1 } as const;
 
 export interface AcpiMachine {
   readonly cpus: number;

@@ -22,6 +22,7 @@ const commands = {
   sriov: async () => (await import('./sriov.ts')).sriovCommand(),
   vmcs: async () => (await import('./vmcs.ts')).vmcsCommand(),
   ept: async () => (await import('./ept.ts')).eptCommand(),
+  lockstep: async () => (await import('./lockstep.ts')).lockstepCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
 } as const;
 

@@ -14,6 +14,7 @@ import { type Outcome, Pc } from '../machine/pc.ts';
 import { hex } from '../x86/vmx-msrs.ts';
 import { readInput } from './input.ts';
 import { colour, exitCode, report } from './report.ts';
+import { parseSeconds, parseSize } from './run-values.ts';
 import { Terminal } from './terminal.ts';
 
 interface RunFlags {
@@ -183,26 +184,10 @@ function traceLine(trace: WriteStream, event: TraceEvent): void {
   trace.write(`${JSON.stringify(line)}\n`);
 }
 
-function parseSize(text: string): number {
-  const match = /^(\d+)([KMG]?)$/i.exec(text);
-  const unit = { '': 1, K: 1 << 10, M: 1 << 20, G: 1 << 30 }[match?.[2]?.toUpperCase() ?? ''] ?? 1;
-  const bytes = Number(match?.[1]) * unit;
-  if (match === null || bytes < 1 << 20 || bytes > 3 * 2 ** 30 || bytes % 4096 !== 0) {
-    throw new InvalidArgumentError('a size from 1M to 3G, such as 64M (a multiple of 4096 bytes).');
-  }
-  return bytes;
-}
-
 function parseCount(text: string): number {
   if (!/^\d+$/.test(text) || Number(text) < 1 || Number(text) > 255)
     throw new InvalidArgumentError('a number from 1 to 255.');
   return Number(text);
-}
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (!(seconds > 0 && seconds <= 86_400)) throw new InvalidArgumentError('seconds above 0, at most 86400.');
-  return seconds;
 }
 
 function parsePort(text: string): number {

@@ -3,6 +3,7 @@ import { GuestError } from '../errors.ts';
 import { type CodeBits, disassemble } from './disassemble.ts';
 import type { Exit } from './exits.ts';
 import type { Machine } from './machine.ts';
+import type { GuestMemory } from './memory.ts';
 import { eferLma, type SystemRegisters } from './sregs.ts';
 import { translate } from './translate.ts';
 
@@ -15,10 +16,8 @@ export async function guestError(machine: Machine, exit: Exit, cpu = 0): Promise
   const registers = vcpu.regs.toObject();
   const sregs = vcpu.getSregs();
   const { rip } = registers;
-  const bits = codeBits(sregs);
-  const linear = bits === 64 ? rip : BigInt.asUintN(32, sregs.cs.base + rip);
-  const physical = translate(machine.memory, sregs, linear);
-  const bytes = exit.kind === 'unknown-instruction' ? exit.bytes : readable(machine, physical);
+  const { bits, linear, bytes: found } = codeAt(machine.memory, sregs, rip);
+  const bytes = exit.kind === 'unknown-instruction' ? exit.bytes : found;
   const instruction = await disassemble(bytes, rip, bits);
   const dump = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
   const what = dump
@@ -27,6 +26,13 @@ export async function guestError(machine: Machine, exit: Exit, cpu = 0): Promise
   const where = `at ${hex(sregs.cs.selector, 4)}:${hex(rip)} (linear ${hex(linear)})${what}`;
   const place = { rip, linear, bytes, instruction };
   return new GuestError(`the guest crashed: ${reason(exit)} ${where}`, { registers, place });
+}
+
+/** The code at RIP: its size, its linear address, and up to 15 bytes of it, as many as memory backs. */
+export function codeAt(memory: GuestMemory, sregs: SystemRegisters, rip: bigint) {
+  const bits = codeBits(sregs);
+  const linear = bits === 64 ? rip : BigInt.asUintN(32, sregs.cs.base + rip);
+  return { bits, linear, bytes: readable(memory, translate(memory, sregs, linear)) };
 }
 
 function codeBits({ efer, cs }: SystemRegisters): CodeBits {
@@ -61,11 +67,11 @@ function reason(exit: Exit): string {
   }
 }
 
-function readable(machine: Machine, physical: bigint | undefined): Uint8Array {
+function readable(memory: GuestMemory, physical: bigint | undefined): Uint8Array {
   if (physical === undefined) return new Uint8Array();
   for (let length = shownBytes; length > 0; length--) {
     try {
-      return machine.memory.read(physical, length);
+      return memory.read(physical, length);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
     }

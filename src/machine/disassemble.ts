@@ -1,12 +1,29 @@
-/** The text of one instruction. The disassembler behind it is heavy, and loaded by the first call. */
+/** One instruction, decoded. The decoder behind it is heavy, and loaded by the first call. */
 
 /** The size of code: EFER.LMA with CS.L, else CS.D (SDM Vol. 3A, 3.4.5 and 5.2.1). */
 export type CodeBits = 16 | 32 | 64;
 
-/** The instruction at the begin of `bytes` in Intel syntax, or undefined if they hold none, or only a part of one. */
-export async function disassemble(bytes: Uint8Array, rip: bigint, bits: CodeBits): Promise<string | undefined> {
+export interface Instruction {
+  /** In Intel syntax. */
+  readonly text: string;
+  readonly mnemonic: string;
+  readonly bytes: number;
+  /** Status flags that it leaves undefined, as bits of RFLAGS. */
+  readonly undefinedFlags: bigint;
+}
+
+/** The instruction at the begin of `bytes`, or undefined if they hold none, or only a part of one. */
+export async function instructionAt(bytes: Uint8Array, rip: bigint, bits: CodeBits): Promise<Instruction | undefined> {
   if (bytes.length === 0) return undefined;
-  const { Decoder, DecoderOptions, Formatter, FormatterSyntax } = await import('iced-x86');
+  const { Decoder, DecoderOptions, Formatter, FormatterSyntax, RflagsBits } = await import('iced-x86');
+  const flags = [
+    [RflagsBits.CF, 0x001n],
+    [RflagsBits.PF, 0x004n],
+    [RflagsBits.AF, 0x010n],
+    [RflagsBits.ZF, 0x040n],
+    [RflagsBits.SF, 0x080n],
+    [RflagsBits.OF, 0x800n],
+  ] as const;
   const decoder = new Decoder(bits, bytes, DecoderOptions.None);
   decoder.ip = rip;
   const instruction = decoder.decode();
@@ -16,9 +33,21 @@ export async function disassemble(bytes: Uint8Array, rip: bigint, bits: CodeBits
     formatter.hexSuffix = '';
     formatter.uppercaseHex = false;
     formatter.spaceAfterOperandSeparator = true;
-    return instruction.isInvalid ? undefined : formatter.format(instruction);
+    if (instruction.isInvalid) return undefined;
+    const undefinedHere = instruction.rflagsUndefined;
+    return {
+      text: formatter.format(instruction),
+      mnemonic: formatter.formatMnemonic(instruction),
+      bytes: instruction.length,
+      undefinedFlags: flags.reduce((all, [name, bit]) => ((undefinedHere & name) !== 0 ? all | bit : all), 0n),
+    };
   } finally {
     // LIFETIME: they lie in the memory of a WebAssembly module, which nobody collects.
     for (const object of [formatter, instruction, decoder]) object.free();
   }
+}
+
+/** Its text alone. */
+export async function disassemble(bytes: Uint8Array, rip: bigint, bits: CodeBits): Promise<string | undefined> {
+  return (await instructionAt(bytes, rip, bits))?.text;
 }

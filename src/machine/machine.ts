@@ -308,6 +308,41 @@ export class Machine {
     return this.#engine.native.nanoseconds();
   }
 
+  /**
+   * One access as a processor makes it, for who runs the guest elsewhere: devices in C++ answer, mapped ranges, or nobody
+   * (all ones). A write if there is a value.
+   */
+  access(space: 'ports' | 'memory', address: bigint, size: number, value?: bigint): bigint {
+    this.#assertIdle();
+    const ones = BigInt.asUintN(8 * size, -1n);
+    const answer = this.#engine.native.access(space, address, size, value);
+    this.#outbox.drain();
+    if (answer !== null) return answer & ones;
+    const handler = this.#ranges[space].find(Number(address));
+    if (value === undefined) return BigInt(handler?.read?.(Number(address), size) ?? ones) & ones;
+    handler?.write?.(Number(address), size, size === 8 ? value : Number(value));
+    return value;
+  }
+
+  /** Whether the machine's 8259 asks for an interrupt. */
+  interruptAsserted(): boolean {
+    return this.#engine.native.interruptAsserted();
+  }
+  /** The vector that it asks for: the INTA cycle, for who runs the guest elsewhere. -1 if the request is gone. */
+  acknowledge(): number {
+    this.#assertIdle();
+    return this.#engine.native.acknowledge();
+  }
+
+  /** Takes virtual time to a moment, for who runs the guest elsewhere; and the moment of the next alarm of a device. */
+  advance(moment: bigint): void {
+    this.#assertIdle();
+    this.#engine.native.advance(moment);
+  }
+  nextEvent(): bigint | undefined {
+    return this.#engine.native.nextEvent() ?? undefined;
+  }
+
   /** Asks every running vCPU to stop. */
   stop(): void {
     for (const vcpu of this.vcpus) vcpu.stop();

@@ -108,6 +108,11 @@ export class Pc {
     boot(this.machine, image, options);
   }
 
+  /** How the guest ended the machine, once it has by one of its devices. */
+  get outcome(): Outcome | undefined {
+    return this.#asleep ? { kind: 'asleep' } : this.#outcome;
+  }
+
   /** Runs every processor until the guest ends, crashes, or the machine is stopped. */
   async run(): Promise<Outcome> {
     const { vcpus } = this.machine;

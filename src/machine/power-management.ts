@@ -1,10 +1,9 @@
 /** The fixed ACPI hardware of the PC: where it is, and what a write to its control register asks for (ACPI 6.5, 4.8.3). */
+import { sleepTypes } from '../acpi/guest-tables.ts';
 
 /** Where QEMU's machines have it, and where Bochs and older firmware put it. */
 export const powerManagementBases = [0x600, 0xb000] as const;
 
-/** SLP_TYP of the states that the ACPI tables name; nothing else is one. */
-export const sleepTypes = { off: 0, memory: 1 } as const;
 export type Sleep = keyof typeof sleepTypes;
 
 /** PM1 control, as a word: SLP_TYP stands in bits 12:10. */

@@ -222,33 +222,39 @@ export class Vcpu extends VcpuState {
 
   /** @internal Brings the vCPU to an instruction boundary, where its state is consistent; throws if it cannot be. */
   override settle(): void {
+    if (this.finishInstruction()) return;
+    throw new UsageError(
+      'the instruction makes further accesses: run() on, and answer them, before reaching its state',
+    );
+  }
+
+  /**
+   * Finishes the instruction of an exit that has its answer, so that the vCPU's state is one between two instructions.
+   * False: it makes another access, which the next run gives.
+   */
+  finishInstruction(): boolean {
     this.#around.assertOpen();
     if (this.#busy) throw new UsageError('the vCPU runs: its state can be reached only while it is stopped');
-    if (this.#pending === undefined) return;
+    if (this.#pending === undefined) return true;
     if (this.#unanswered) {
       throw new UsageError(`the ${this.#pending.kind} exit must be answered first: its instruction is not finished`);
     }
-    if (this.#early !== undefined) throw this.#unfinished();
+    if (this.#early !== undefined) return false;
     this.#resume(command.complete);
     this.#waitStopped();
     if (this.#cell.phase === phase.exited) {
       this.#early = this.#describePending();
-      throw this.#unfinished();
+      return false;
     }
     this.#pending = undefined;
     if (this.#cell.exitKind === exitKind.failed) stoppedExit(this.#cell, 'stop');
-  }
-
-  #unfinished(): UsageError {
-    return new UsageError(
-      'the instruction makes further accesses: run() on, and answer them, before reaching its state',
-    );
+    return true;
   }
 
   #begin(): void {
     this.#around.assertOpen();
     if (this.#busy) throw new UsageError('the vCPU runs already');
-    if (this.#pending !== undefined && this.#unanswered) {
+    if (this.#pending !== undefined && this.#unanswered && this.#early === undefined) {
       throw new UsageError(`the ${this.#pending.kind} exit must be answered with reply() before the vCPU runs on`);
     }
     this.#busy = true;

@@ -174,6 +174,14 @@ export interface NativeMachine {
   addPc(virtualTime: boolean): void;
   /** Since the machine was created, on the clock of its devices. */
   nanoseconds(): bigint;
+  /** One access of the devices in C++, a write if there is a value; null if none of them answers. */
+  access(space: Space, address: Address, size: number, value?: Address): bigint | null;
+  /** Whether the board's controller asks for an interrupt; its vector, or -1: the INTA cycle. */
+  interruptAsserted(): boolean;
+  acknowledge(): number;
+  /** Virtual time goes to a moment; and the moment of the next alarm, if there is one. */
+  advance(moment: bigint): void;
+  nextEvent(): bigint | null;
   /** The clock at port 0x70 with its memory's contents, and the power management at each of the bases. */
   addFirmware(contents: Uint8Array, unixSeconds: number, powerManagementBases: readonly number[]): void;
   /** When a machine that sleeps now would wake up, or null if nothing is enabled that wakes it. */

@@ -30,6 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   ept: ['x86'],
   kvm: ['machine', 'native', 'x86', 'vmcs', 'ept'],
   emulator: ['machine', 'native', 'x86', 'vmcs', 'ept'],
+  lockstep: ['machine'],
   'cpu-model': ['host', 'x86'],
   cli: [
     'probe',
@@ -42,6 +43,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'vmdq',
     'vmcs',
     'ept',
+    'lockstep',
     'x86',
     'kvm',
     'emulator',
