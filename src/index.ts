@@ -9,6 +9,8 @@ export { readPoolHost } from './cpu-model/file.ts';
 export { Ept, type EptAccess, type EptMapping, type EptOptions, type EptRange } from './ept/ept.ts';
 export { type Walk, type WalkEnd, type WalkOptions, type WalkStep, walkEpt } from './ept/walk.ts';
 export { CorruptInputError, GuestError, KernelError, NotSupportedError, UsageError, VmEntryError } from './errors.ts';
+export { type LockstepImage, lockstepImage } from './lockstep/index.ts';
+export type { Found, LockstepResult } from './lockstep/lockstep.ts';
 export type { BackendChoice, ChosenBackend } from './machine/backends.ts';
 export type { BackendKind, Irqchip } from './machine/engine.ts';
 export type { CpuidEntry } from './machine/entries.ts';

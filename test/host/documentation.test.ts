@@ -15,6 +15,7 @@ describe.each([
   'docs/machine.md',
   'docs/pci.md',
   'docs/vmcs.md',
+  'docs/lockstep.md',
 ])('%s', (file) => {
   const snippets = [...readFileSync(join(root, file), 'utf8').matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(
     ([, code]) => code as string,
