@@ -211,9 +211,11 @@ Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
 
     const bool traps = (cpu.rflags & kTf) != 0;
     // One instruction, too, where a block might pass what has to be exact.
-    const bool single = traps || cpu.shadow || cpu.singleStep || cpu.watchesCode || cpu.watchesData ||
-                        limit_ - cpu.instructions < kMaxOps || nextEvent() - now < kMaxOps || cpu.vmx.monitorTrap;
+    const bool single = traps || cpu.shadow || cpu.singleStep || breakpointExits_ || cpu.watchesCode ||
+                        cpu.watchesData || limit_ - cpu.instructions < kMaxOps || nextEvent() - now < kMaxOps ||
+                        cpu.vmx.monitorTrap;
     if (cpu.watchesCode && !cpu.trapBlocked && stopsBefore()) continue;
+    if (breakpointExits_ && standsAtInt3()) return Stop::stepped;
     cpu.vmx.blockedByMovSs = cpu.trapBlocked;
     cpu.trapBlocked = cpu.stepTaken = cpu.vmx.unblockedNmi = false;
     const uint64_t start = cpu.rip();
@@ -247,6 +249,12 @@ Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
     const bool ended = cpu.closing || cpu.shutdown || cpu.unknown;
     if (cpu.singleStep && !ended) return Stop::stepped;
   }
+}
+
+bool Emulator::standsAtInt3() {
+  uint8_t byte = 0;
+  uint64_t linear;
+  return unknownBytes(&byte, 1, linear) == 1 && byte == 0xcc;
 }
 
 unsigned Emulator::unknownBytes(uint8_t* to, unsigned most, uint64_t& linear) {

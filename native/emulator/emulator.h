@@ -82,6 +82,8 @@ class Emulator final : private ApicHost {
   }
   uint64_t instructionsRetired() const { return cpu_->instructions; }
   void setSingleStep(bool on) { cpu_->singleStep = on; }
+  /** Stops, as a single step does, before an INT3 instead of executing it. */
+  void setBreakpointExits(bool on) { breakpointExits_ = on; }
 
   LocalApic& apic() { return apic_; }
   Cpu& cpu() { return *cpu_; }
@@ -103,6 +105,7 @@ class Emulator final : private ApicHost {
   uint64_t horizon(uint64_t turnEnd) const;
   void trapBehind(bool steps);
   bool stopsBefore();
+  bool standsAtInt3();
   /** Executes what comes next. False: an instruction did not end, or ended the run. */
   bool advance(bool single);
   void reset();
@@ -126,6 +129,7 @@ class Emulator final : private ApicHost {
   std::vector<CpuidRow> cpuid_;
   uint64_t seenChanges_ = 0;
   uint64_t limit_ = ~uint64_t{0};
+  bool breakpointExits_ = false;
   unsigned entryError_ = 0;
 };
 

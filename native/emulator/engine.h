@@ -66,6 +66,7 @@ class Processor final : public vcpu::Processor, private Platform, private Member
   void nmi() override { emulator_.nmi(); }
   bool interruptWaits() override { return emulator_.wakes(); }
   void setSingleStep(bool on) override { emulator_.setSingleStep(on); }
+  void setBreakpointExits(bool on) override { emulator_.setBreakpointExits(on); }
 
  private:
   friend class Engine;

@@ -131,10 +131,20 @@ bool Vcpu::interruptWaits() {
 }
 
 void Vcpu::setSingleStep(bool on) {
-  kvm_guest_debug debug = {};
-  if (on) debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
-  os::ioctl(fd_, KVM_SET_GUEST_DEBUG, "KVM_SET_GUEST_DEBUG", &debug);
   stepping_ = on;
+  setGuestDebug();
+}
+
+void Vcpu::setBreakpointExits(bool on) {
+  breakpointExits_ = on;
+  setGuestDebug();
+}
+
+void Vcpu::setGuestDebug() {
+  kvm_guest_debug debug = {};
+  if (stepping_) debug.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+  if (breakpointExits_) debug.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
+  os::ioctl(fd_, KVM_SET_GUEST_DEBUG, "KVM_SET_GUEST_DEBUG", &debug);
 }
 
 void Vcpu::armSingleStep() {
@@ -143,7 +153,7 @@ void Vcpu::armSingleStep() {
     os::ioctl(fd_, KVM_SET_REGS, "KVM_SET_REGS", &run_->s.regs.regs);
     run_->kvm_dirty_regs &= ~uint64_t{KVM_SYNC_X86_REGS};
   }
-  setSingleStep(true);
+  setGuestDebug();
 }
 
 }  // namespace vtkit::kvm

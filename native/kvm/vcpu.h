@@ -35,6 +35,7 @@ class Vcpu final : public vcpu::Processor {
   void nmi() override;
   bool interruptWaits() override;
   void setSingleStep(bool on) override;
+  void setBreakpointExits(bool on) override;
 
  private:
   void enter();
@@ -45,6 +46,7 @@ class Vcpu final : public vcpu::Processor {
   void describeMmio();
   void giveAnswer();
   void syncRegsToCell();
+  void setGuestDebug();
   void armSingleStep();
 
   os::Fd fd_;
@@ -54,6 +56,7 @@ class Vcpu final : public vcpu::Processor {
   machine::Board& board_;
   const bool kernelIrqchip_;
   bool stepping_ = false;
+  bool breakpointExits_ = false;
   std::atomic<int> thread_{0};         // the thread inside run(), as gettid() names it
   std::atomic<int> queuedVector_{-1};  // from interrupt(), until the guest can take it
   std::atomic<bool> nmiQueued_{false};

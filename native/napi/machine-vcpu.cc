@@ -134,4 +134,9 @@ void Machine::setSingleStep(Info info) {
   guarded(info.Env(), [&] { vcpuOf(info).processor().setSingleStep(on); });
 }
 
+void Machine::setBreakpointExits(Info info) {
+  const bool on = info[1].ToBoolean();
+  guarded(info.Env(), [&] { vcpuOf(info).processor().setBreakpointExits(on); });
+}
+
 }  // namespace vtkit::napi

@@ -74,6 +74,7 @@ void Machine::init(Napi::Env env, Napi::Object exports) {
                                          InstanceMethod<&Machine::interrupt>("interrupt"),
                                          InstanceMethod<&Machine::nmi>("nmi"),
                                          InstanceMethod<&Machine::setSingleStep>("setSingleStep"),
+                                         InstanceMethod<&Machine::setBreakpointExits>("setBreakpointExits"),
                                      }));
 }
 

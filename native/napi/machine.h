@@ -85,6 +85,7 @@ class Machine final : public Napi::ObjectWrap<Machine> {
   Napi::Value interrupt(Info info);
   void nmi(Info info);
   void setSingleStep(Info info);
+  void setBreakpointExits(Info info);
 
   machine::Machine& open();
   vcpu::Thread& vcpuOf(Info info);

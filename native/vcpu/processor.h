@@ -92,6 +92,8 @@ class Processor {
   /** Whether an interrupt is there that ends HLT. Any thread. */
   virtual bool interruptWaits() = 0;
   virtual void setSingleStep(bool on) = 0;
+  /** Ends runs with a debug exit before an INT3 of the guest. */
+  virtual void setBreakpointExits(bool on) = 0;
 };
 
 }  // namespace vtkit::vcpu

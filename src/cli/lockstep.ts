@@ -5,6 +5,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import '../backends.ts';
 import { CorruptInputError, UsageError } from '../errors.ts';
+import type { Difference } from '../lockstep/differences.ts';
 import { lockstepImage } from '../lockstep/index.ts';
 import { LocalSide } from '../lockstep/local-side.ts';
 import type { Found, LockstepResult } from '../lockstep/lockstep.ts';
@@ -192,12 +193,12 @@ function tell(result: LockstepResult, wanted: Saved, flags: Flags): void {
     say(`vtkit: ${colour('green', 'no difference')} in ${exits} exits; the guest's end: ${end.outcome}`);
     return;
   }
-  const { instruction, linear, before, differences, stops } = end.found;
+  const { instruction, linear, before, differences, stops, seen } = end.found;
   say(`${colour('red', 'they differ')} behind ${exits} exits, at ${hex(linear)}: ${instruction ?? 'no instruction'}`);
   const width = Math.max(16, ...differences.map(({ what }) => what.length));
   say(`${' '.repeat(width)}  ${'emulated'.padEnd(34)}  ${wanted.with}`);
   if (stops !== undefined) say(`${'the guest'.padEnd(width)}  ${stops[0].padEnd(34)}  ${stops[1]}`);
-  for (const { what, values } of differences)
+  for (const { what, values } of [...differences, ...seen.filter(() => stops !== undefined)])
     say(`${what.padEnd(width)}  ${hex(values[0]).padEnd(34)}  ${hex(values[1])}`);
   say('before it, on both:');
   const cells = Object.entries(before.registers).map(
@@ -207,14 +208,17 @@ function tell(result: LockstepResult, wanted: Saved, flags: Flags): void {
 }
 
 /** As JSON has it: numbers of 64 bits as text. */
-function jsonOf({ instruction, linear, before, after, differences, stops }: Found) {
+function jsonOf({ instruction, linear, before, after, differences, stops, seen }: Found) {
+  const texts = (list: readonly Difference[]) =>
+    list.map(({ what, values }) => ({ what, values: values.map((value) => hex(value)) }));
   const registers = (state: Found['before']) =>
     Object.fromEntries(Object.entries(state.registers).map(([name, value]) => [name, hex(value)]));
   return {
     linear: hex(linear),
     instruction: instruction ?? null,
     ...(stops === undefined ? {} : { stops }),
-    differences: differences.map(({ what, values }) => ({ what, values: values.map((value) => hex(value)) })),
+    differences: texts(differences),
+    seen: texts(seen),
     before: registers(before),
     ...(after === undefined ? {} : { after: after.map(registers) }),
   };

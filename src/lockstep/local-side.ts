@@ -3,10 +3,12 @@ import type { BackendChoice } from '../machine/backends.ts';
 import type { AnswerableExit, Exit } from '../machine/exits.ts';
 import { Machine } from '../machine/machine.ts';
 import { registerNames } from '../machine/registers.ts';
+import { translate } from '../machine/translate.ts';
 import type { Vcpu } from '../machine/vcpu.ts';
 import type { Access, CpuState, Page, Side, Start, Stop } from './side.ts';
 
 const pageBytes = 4096;
+const int3 = 0xcc;
 /** How long a guest may run without an exit. */
 const silentMs = 10_000;
 
@@ -16,7 +18,8 @@ export class LocalSide implements Side {
   #machine: Machine | undefined;
   #slot = 0;
   #waiting: AnswerableExit | undefined;
-  #stepping = false;
+  /** Where the guest stops. */
+  #stops: 'every instruction' | 'breakpoints' | undefined;
   /** As state() gave it last, until something changes it. */
   #state: CpuState | undefined;
 
@@ -43,13 +46,25 @@ export class LocalSide implements Side {
   }
 
   run(): Promise<Stop> {
-    this.#setStepping(false);
+    this.#stopAt(undefined);
     return this.#go();
   }
 
-  step(): Promise<Stop> {
-    this.#setStepping(true);
-    return this.#go();
+  async step(to?: bigint): Promise<Stop> {
+    const { memory } = this.machine;
+    const address = to === undefined ? undefined : translate(memory, this.state().system, to);
+    if (address === undefined) {
+      this.#stopAt('every instruction');
+      return this.#go();
+    }
+    this.#stopAt('breakpoints');
+    const own = memory.readUint8(address);
+    memory.writeUint8(address, int3);
+    try {
+      return await this.#go();
+    } finally {
+      memory.writeUint8(address, own);
+    }
   }
 
   answer(values: readonly bigint[]): boolean {
@@ -105,10 +120,11 @@ export class LocalSide implements Side {
     this.#machine?.close();
   }
 
-  #setStepping(on: boolean): void {
-    if (on === this.#stepping) return;
-    this.#vcpu.setSingleStep(on);
-    this.#stepping = on;
+  #stopAt(where: 'every instruction' | 'breakpoints' | undefined): void {
+    if (where === this.#stops) return;
+    this.#vcpu.setSingleStep(where === 'every instruction');
+    this.#vcpu.setBreakpointExits(where === 'breakpoints');
+    this.#stops = where;
   }
 
   async #go(): Promise<Stop> {

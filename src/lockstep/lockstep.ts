@@ -43,6 +43,8 @@ export interface Found {
   readonly before: CpuState;
   readonly after: readonly [CpuState, CpuState] | undefined;
   readonly differences: readonly Difference[];
+  /** What differed at the exit that began the search, if the search ended otherwise. */
+  readonly seen: readonly Difference[];
   /** In words, where one side does what the other does not: it leaves, or waits. */
   readonly stops: readonly [string, string] | undefined;
 }
@@ -72,6 +74,7 @@ class Pair {
   #injected: number | undefined;
   /** The states that were compared last, where they differ. */
   #last: readonly [CpuState, CpuState] | undefined;
+  #seen: readonly Difference[] = [];
   #steps = 0;
 
   constructor(options: LockstepOptions) {
@@ -108,10 +111,12 @@ class Pair {
   /** Takes both on, and compares them there; a difference is searched for by steps. */
   async #round(forward: () => Promise<Stop>): Promise<LockstepResult['end'] | undefined> {
     let parted: Parted | undefined;
+    this.#seen = [];
     try {
       const stop = await forward();
       const differences = await this.#compare();
       if (differences.length === 0) return this.#behind(stop);
+      this.#seen = differences;
     } catch (error) {
       if (!(error instanceof Parted)) throw error;
       parted = error;
@@ -141,12 +146,28 @@ class Pair {
   async #forwardBoth(): Promise<Stop> {
     const { first, second, board } = this.#options;
     this.#steps++;
+    const before = await first.state();
+    let to: bigint | undefined;
     const stop = await this.#accesses.leave(
-      () => this.#forward(first),
-      () => this.#forward(second),
+      async () => {
+        const gives = await this.#forward(first);
+        to = gives.kind === 'stepped' ? await this.#elsewhere(before) : undefined;
+        return gives;
+      },
+      () => (to === undefined ? this.#forward(second) : second.step(to)),
     );
     board.pass(1n);
     return stop;
+  }
+
+  /** Where the first side is, if an exception or an interrupt led it there. */
+  async #elsewhere(before: CpuState): Promise<bigint | undefined> {
+    const after = await this.#options.first.state();
+    const { rip } = before.registers;
+    const instruction = await this.#instruction(before);
+    const next = rip + BigInt(instruction?.bytes ?? 0);
+    if (instruction?.branches || after.registers.rip === next || after.registers.rip === rip) return undefined;
+    return codeAt(this.#options.first.machine.memory, after.system, after.registers.rip).linear;
   }
 
   /** Compares both; alike, they are where the next search begins. */
@@ -283,6 +304,14 @@ class Pair {
     before: CpuState = this.#alike,
   ): Promise<Found> {
     const { linear } = codeAt(this.#options.first.machine.memory, before.system, before.registers.rip);
-    return { instruction: (await this.#instruction(before))?.text, linear, before, after, differences, stops };
+    return {
+      instruction: (await this.#instruction(before))?.text,
+      linear,
+      before,
+      after,
+      differences,
+      stops,
+      seen: this.#seen,
+    };
   }
 }

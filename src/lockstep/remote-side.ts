@@ -30,8 +30,8 @@ export class RemoteSide implements Side {
   run(): Promise<Stop> {
     return this.#ask('run');
   }
-  step(): Promise<Stop> {
-    return this.#ask('step');
+  step(to?: bigint): Promise<Stop> {
+    return to === undefined ? this.#ask('step') : this.#ask('step', to);
   }
   answer(values: readonly bigint[]): Promise<boolean> {
     return this.#ask('answer', values);

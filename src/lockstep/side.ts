@@ -52,8 +52,11 @@ export interface Side {
   load(start: Start): Given<void>;
   /** Runs until the guest leaves: by an access, HLT, or for good. */
   run(): Given<Stop>;
-  /** One instruction, as far as an access lets it. */
-  step(): Given<Stop>;
+  /**
+   * One instruction, as far as an access lets it. With an address it is one that is not completed: its exception, or an
+   * interrupt before it, leads there, and the stack must not show how it is stepped.
+   */
+  step(to?: bigint): Given<Stop>;
   /** Answers the access. False: its instruction makes another one, and has no state before that. */
   answer(values: readonly bigint[]): Given<boolean>;
   state(): Given<CpuState>;

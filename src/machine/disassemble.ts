@@ -8,6 +8,8 @@ export interface Instruction {
   readonly text: string;
   readonly mnemonic: string;
   readonly bytes: number;
+  /** A jump, call or return: the next instruction may be elsewhere without an exception. */
+  readonly branches: boolean;
   /** Status flags that it leaves undefined, as bits of RFLAGS. */
   readonly undefinedFlags: bigint;
 }
@@ -15,7 +17,7 @@ export interface Instruction {
 /** The instruction at the begin of `bytes`, or undefined if they hold none, or only a part of one. */
 export async function instructionAt(bytes: Uint8Array, rip: bigint, bits: CodeBits): Promise<Instruction | undefined> {
   if (bytes.length === 0) return undefined;
-  const { Decoder, DecoderOptions, Formatter, FormatterSyntax, RflagsBits } = await import('iced-x86');
+  const { Decoder, DecoderOptions, FlowControl, Formatter, FormatterSyntax, RflagsBits } = await import('iced-x86');
   const flags = [
     [RflagsBits.CF, 0x001n],
     [RflagsBits.PF, 0x004n],
@@ -24,6 +26,7 @@ export async function instructionAt(bytes: Uint8Array, rip: bigint, bits: CodeBi
     [RflagsBits.SF, 0x080n],
     [RflagsBits.OF, 0x800n],
   ] as const;
+  const straight = [FlowControl.Next, FlowControl.Interrupt, FlowControl.Exception] as const;
   const decoder = new Decoder(bits, bytes, DecoderOptions.None);
   decoder.ip = rip;
   const instruction = decoder.decode();
@@ -39,6 +42,7 @@ export async function instructionAt(bytes: Uint8Array, rip: bigint, bits: CodeBi
       text: formatter.format(instruction),
       mnemonic: formatter.formatMnemonic(instruction),
       bytes: instruction.length,
+      branches: !straight.some((kind) => kind === instruction.flowControl),
       undefinedFlags: flags.reduce((all, [name, bit]) => ((undefinedHere & name) !== 0 ? all | bit : all), 0n),
     };
   } finally {

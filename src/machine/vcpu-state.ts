@@ -129,6 +129,14 @@ export abstract class VcpuState {
     this.#call(() => this.#engine.native.setSingleStep(this.index, on));
   }
 
+  /**
+   * Makes every run end with a `debug` exit before an INT3 of the guest (0xcc), which then raises no exception: a debugger
+   * writes such bytes over code (KVM_SET_GUEST_DEBUG).
+   */
+  setBreakpointExits(on: boolean): void {
+    this.#call(() => this.#engine.native.setBreakpointExits(this.index, on));
+  }
+
   #get(name: StateName): DataView {
     const bytes = new Uint8Array(this.#requireState(name));
     this.#call(() => this.#engine.native.getState(this.index, stateKind[name], bytes));

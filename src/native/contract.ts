@@ -238,4 +238,5 @@ export interface NativeMachine {
   interrupt(vcpu: number, vector: number): boolean;
   nmi(vcpu: number): void;
   setSingleStep(vcpu: number, on: boolean): void;
+  setBreakpointExits(vcpu: number, on: boolean): void;
 }

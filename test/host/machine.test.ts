@@ -127,6 +127,17 @@ onEveryBackend('a vCPU', (backend) => {
     expect((await vcpu.run()).kind).toBe('halt');
   });
 
+  it('stops before an INT3 of the guest if asked to, and goes on where that was taken away', async () => {
+    using machine = await realMode(backend, [0x40, 0xcc, 0x40, hlt]); // inc ax; int3; inc ax
+    const vcpu = firstOf(machine);
+    vcpu.setBreakpointExits(true);
+    expect((await vcpu.run()).kind).toBe('debug');
+    expect(vcpu.regs.rip).toBe(0x1001n);
+    machine.memory.write(0x1001, Uint8Array.of(0x40));
+    expect((await vcpu.run()).kind).toBe('halt');
+    expect(vcpu.regs.rax & 0xffffn).toBe(3n);
+  });
+
   it('stops with a shutdown on a triple fault', async () => {
     using machine = await realMode(backend, [0x0f, 0x0b]); // ud2 without a vector table
     const vcpu = firstOf(machine);
