@@ -199,15 +199,18 @@ bool walkTables(Cpu& cpu, uint64_t linear, Access access, bool user, LinearPage&
   return true;
 }
 
-/** Whether a translation is kept that serves the access: a page becomes dirty by a walk (4.8; Vol. 3C, 29.3.5). */
-bool isKept(Cpu& cpu, uint64_t linear, Access access, LinearPage& page) {
-  const LinearPage* kept = cpu.kept->page(cpu, linear);
-  if (kept == nullptr) return false;
-  if (access == Access::write && (!kept->dirty || (cpu.ept && !kept->behind.dirty))) {
-    cpu.kept->end(currentPcid(cpu).at(linear));
-    return false;
-  }
-  page = *kept;
+/** Looks for a translation that is kept. False with #PF pending. */
+bool recall(Cpu& cpu, uint64_t linear, Access access, bool user, LinearPage& page, bool& kept) {
+  const LinearPage* found = cpu.kept == nullptr ? nullptr : cpu.kept->page(cpu, linear);
+  kept = found != nullptr;
+  if (!kept) return true;
+  page = *found;
+  if (!permits(cpu, linear, access, user, page)) return false;
+  if (access != Access::write || (page.dirty && (!cpu.ept || page.behind.dirty))) return true;
+  // A page becomes dirty by a walk (4.8; Vol. 3C, 29.3.5).
+  cpu.kept->end(currentPcid(cpu).at(linear));
+  page = LinearPage();
+  kept = false;
   return true;
 }
 
@@ -231,8 +234,9 @@ bool translate(Cpu& cpu, uint64_t linear, Access access, bool user, uint64_t& ph
     return vmx::translateGuestPhysical(cpu, linear, {access, linear, vmx::GuestAccess::Of::operand, true}, physical);
   }
   LinearPage page;
-  const bool kept = cpu.kept != nullptr && isKept(cpu, linear, access, page);
-  if (kept ? !permits(cpu, linear, access, user, page) : !walkTables(cpu, linear, access, user, page)) return false;
+  bool kept;
+  if (!recall(cpu, linear, access, user, page, kept)) return false;
+  if (!kept && !walkTables(cpu, linear, access, user, page)) return false;
   if (page.whole > kPageMask) {
     cpu.largeFrom = std::min(cpu.largeFrom, linear & ~page.whole);
     cpu.largeTo = std::max(cpu.largeTo, linear | page.whole);

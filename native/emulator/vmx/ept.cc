@@ -170,13 +170,11 @@ bool walkTables(Cpu& cpu, uint64_t guestPhysical, const GuestAccess& access, uin
   return true;
 }
 
-/** A guest-physical mapping that serves the access: a page becomes dirty by a walk. */
-bool isKept(const Cpu& cpu, uint64_t guestPhysical, uint64_t wanted, GuestPhysicalPage& page) {
-  const auto* kept = cpu.kept->guestPhysical(rootOf(field(cpu, Field::eptPointer)));
-  const GuestPhysicalPage* found = kept == nullptr ? nullptr : kept->page(guestPhysical);
-  if (found == nullptr || ((wanted & kWrite) != 0 && !found->dirty)) return false;
-  page = *found;
-  return true;
+/** The guest-physical mapping that is kept of an address, or null. */
+const GuestPhysicalPage* recall(const Cpu& cpu, uint64_t guestPhysical) {
+  if (cpu.kept == nullptr) return nullptr;
+  const auto* mappings = cpu.kept->guestPhysical(rootOf(field(cpu, Field::eptPointer)));
+  return mappings == nullptr ? nullptr : mappings->page(guestPhysical);
 }
 
 }  // namespace
@@ -188,11 +186,14 @@ bool translateGuestPhysical(Cpu& cpu, uint64_t guestPhysical, const GuestAccess&
   if (access.of == GuestAccess::Of::paging && hasFlags(cpu)) wanted = kRead | kWrite;
   if (guestPhysical >> 48 != 0) return violated(cpu, kSuppressVe, guestPhysical, access, wanted, 0);
   GuestPhysicalPage page;
-  if (cpu.kept != nullptr && isKept(cpu, guestPhysical, wanted, page)) {
-    if ((wanted & ~page.rights) != 0) return violated(cpu, page.leaf, guestPhysical, access, wanted, page.rights);
-  } else if (!walkTables(cpu, guestPhysical, access, wanted, page)) {
-    return false;
+  const GuestPhysicalPage* kept = recall(cpu, guestPhysical);
+  if (kept != nullptr) page = *kept;
+  if (kept != nullptr && (wanted & ~page.rights) != 0) {
+    return violated(cpu, page.leaf, guestPhysical, access, wanted, page.rights);
   }
+  // A page becomes dirty by a walk.
+  const bool walks = kept == nullptr || ((wanted & kWrite) != 0 && !page.dirty);
+  if (walks && !walkTables(cpu, guestPhysical, access, wanted, page)) return false;
   physical = page.base | (guestPhysical & page.offsets);
   if (found != nullptr) *found = page;
   return true;
