@@ -70,24 +70,26 @@ TEST("a page of 4 MiB is kept whole") {
 }
 
 TEST("a change of CR4.PAE ends translations") {
-  // One table for both kinds of paging: a directory whose first entry is a pointer too, and a table whose first entry
-  // is a page of 4 KiB or of 2 MiB.
-  constexpr uint32_t kAt = 0x2000, kRip = 0x100;
+  // One table for both kinds of paging: its third and fourth word are the pointer for the code's address, and its
+  // entries 256 and 257 the code's page and a table.
+  constexpr uint32_t kAt = 0x40400000, kRip = 0x40001000, kDirectory = 0x3e2000;
   for (const bool pae : {false, true}) {
     PagedGuest guest;
-    guest.put<uint32_t>(PagedGuest::kTables, kTable | 1);
-    guest.put<uint32_t>(PagedGuest::kTables + 4, 0);
-    guest.put<uint32_t>(kTable, 0x83);
+    guest.put<uint64_t>(PagedGuest::kTables, 0);
+    guest.put<uint64_t>(PagedGuest::kTables + 8, kDirectory | 1);
+    guest.put<uint64_t>(kDirectory, 0x83);
+    guest.put<uint32_t>(PagedGuest::kTables + 4 * 256, 0x83);
+    guest.put<uint32_t>(PagedGuest::kTables + 4 * 257, kTable | 3);
     guest.start(0);
     const auto read = [&](const std::string& before) {
-      guest.write(kRip, before + '\xa1' + bytesOf(kAt) + '\xf4');
+      guest.write(Guest::kCode, before + '\xa1' + bytesOf(kAt) + '\xf4');
       guest.regs.rip = kRip;
-      guest.run();
+      CHECK_EQUAL(static_cast<int>(guest.run()), static_cast<int>(Emulator::Stop::halted));
       return guest.regs.rax;
     };
-    guest.put<uint32_t>(kTable + 8, kOld | 3);
+    guest.put<uint32_t>(kTable, kOld | 3);
     CHECK_EQUAL(read({}), kOldValue);
-    guest.put<uint32_t>(kTable + 8, kNew | 3);
+    guest.put<uint32_t>(kTable, kNew | 3);
     const uint32_t bit = pae ? kPae : kUmip;
     CHECK_EQUAL(read(flipCr4(bit) + flipCr4(bit)), pae ? kNewValue : kOldValue);
   }
