@@ -2,22 +2,17 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import '../../src/backends.ts';
-import { Pc, type PcOptions } from '../../src/machine/pc.ts';
+import { Pc } from '../../src/machine/pc.ts';
 import { type Guest, imageOf } from './manifest.ts';
 
 /** One guest looks for 32 MiB behind the first. */
 const memoryBytes = 34 << 20;
 
 /** All that a run prints, moves and leaves, by value. */
-export async function runInProcess(
-  guest: Guest,
-  backend: 'kvm' | 'emulated',
-  options: Pick<PcOptions, 'translations'> = {},
-) {
+export async function runInProcess(guest: Guest, backend: 'kvm' | 'emulated') {
   const serial: number[] = [];
   const moved = new Map<string, ReturnType<typeof createHash>>();
   const pc = await Pc.create({
-    ...options,
     backend,
     memoryBytes,
     cpus: guest.cpus,

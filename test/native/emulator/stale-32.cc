@@ -69,6 +69,22 @@ TEST("a page of 4 MiB is kept whole") {
   CHECK_EQUAL(guest.regs.rax, kNewValue);
 }
 
+TEST("INVLPG takes a linear address of 32 bits: base and offset wrap") {
+  for (const bool stale : {false, true}) {
+    PagedGuest guest;
+    if (!stale) guest.processor->cpu().kept = nullptr;
+    vcpu::Sregs sregs;
+    guest.processor->getSregs(sregs);
+    sregs.fs.base = 0x800000;
+    guest.processor->setSregs(sregs);
+    // mov eax, [0x400000]; mov [kTable], kNew | 3; invlpg fs:[0xffc00000]; mov eax, [0x400000]
+    guest.put<uint32_t>(kTable, kOld | 3);
+    const std::string change = BYTES("\xc7\x05") + bytesOf(kTable) + bytesOf(kNew | 3);
+    guest.run(kRead + change + BYTES("\x64\x0f\x01\x3d\x00\x00\xc0\xff") + kRead);
+    CHECK_EQUAL(guest.regs.rax, kNewValue);
+  }
+}
+
 TEST("a change of CR4.PAE ends translations") {
   // One table for both kinds of paging: its third and fourth word are the pointer for the code's address, and its
   // entries 256 and 257 the code's page and a table.
