@@ -94,7 +94,11 @@ void TranslationCache::end(const Scope& scope) {
       scope.structures ? mappings.endStructures() : mappings.endStructures(*scope.linear);
       count_ += mappings.count();
     }
-    at = !scope.linear || mappings.count() == 0 ? linear_.erase(at) : std::next(at);
+    if (!scope.linear || mappings.count() == 0) {
+      at = linear_.erase(at);
+    } else {
+      ++at;
+    }
   }
 }
 
