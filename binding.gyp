@@ -72,6 +72,7 @@
         "native/emulator/state.cc",
         "native/emulator/task.cc",
         "native/emulator/tlb.cc",
+        "native/emulator/translation-cache.cc",
         "native/emulator/transfer.cc",
         "native/emulator/virtual-clock.cc",
         "native/emulator/virtual-flag.cc",

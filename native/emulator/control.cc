@@ -6,6 +6,7 @@
 #include "emulator/breakpoints.h"
 #include "emulator/cpu-model.h"
 #include "emulator/system.h"
+#include "emulator/translation-cache.h"
 #include "emulator/vmx/ept.h"
 #include "emulator/vmx/instructions.h"
 
@@ -91,6 +92,7 @@ bool setCr0(Cpu& cpu, uint64_t value) {
     return false;
   }
   if (value == cpu.cr0) return true;
+  if (!pg && (cpu.cr0 & kCr0Pg) != 0) endTranslations(cpu, currentVpid(cpu));
   cpu.cr0 = value;
   flushTlb(cpu);
   updateMode(cpu);
@@ -98,12 +100,13 @@ bool setCr0(Cpu& cpu, uint64_t value) {
 }
 
 bool setCr3(Cpu& cpu, uint64_t value) {
-  // Bit 63 asks that translations of this PCID be kept: a wish, which flushing all of them grants too little, never
-  // wrong.
-  if ((cpu.cr4 & kCr4Pcide) != 0) value &= ~(uint64_t{1} << 63);
+  // Bit 63 asks that translations of this PCID be kept. The TLB keeps none: an end that comes early is never wrong.
+  const bool retains = (cpu.cr4 & kCr4Pcide) != 0 && value >> 63 != 0;
+  if (retains) value &= ~(uint64_t{1} << 63);
   if (cpu.longMode() && (value & ~physicalMask(cpu)) != 0) return gp(cpu);
   if (usesPointers(cpu) && !loadPointers(cpu, value)) return false;
   cpu.cr3 = value;
+  if (!retains) endTranslations(cpu, currentPcid(cpu).butGlobals());
   flushTlb(cpu);
   return true;
 }
@@ -126,6 +129,12 @@ bool setCr4(Cpu& cpu, uint64_t value) {
   constexpr uint64_t kReloads = kCr4Pae | kCr4Pge | kCr4Pse | kCr4Smep;
   if (paePaging(cpu.cr0, value, cpu.efer) && (changed & kReloads) != 0 && !loadPointers(cpu, cpu.cr3)) return false;
   if (changed == 0) return true;
+  // SDM Vol. 3A, 4.10.4.1
+  if ((changed & (kCr4Pge | (cpu.cr4 & kCr4Pcide))) != 0) {
+    endTranslations(cpu, currentVpid(cpu));
+  } else if ((changed & (kCr4Pae | (value & kCr4Smep))) != 0) {
+    endTranslations(cpu, currentPcid(cpu));
+  }
   cpu.cr4 = value;
   updateUsable(cpu);
   flushTlb(cpu);

@@ -119,6 +119,7 @@ struct Block;
 struct Cpu;
 struct MicroOp;
 class Blocks;
+class TranslationCache;
 
 /** Where code goes on: a block by the linear address and the state of the processor that it was found for. */
 struct Jump {
@@ -205,6 +206,7 @@ struct Cpu {
   memory::GuestMemory* memory;
   Platform* platform;
   Blocks* blocks;
+  TranslationCache* kept;  // in the test mode of stale translations; else null
   LocalApic* apic;
   const std::vector<Cpu*>* all;  // of the machine, this one included: they share the memory that code lies in
   std::vector<CpuidRow>* cpuid;

@@ -8,6 +8,7 @@
 #include "emulator/blocks.h"
 #include "emulator/cpu.h"
 #include "emulator/dispatch.h"
+#include "emulator/translation-cache.h"
 
 namespace vtkit::emulator {
 
@@ -65,6 +66,8 @@ class Emulator final : private ApicHost {
   /** Null, or why no processor could be in that state. */
   const char* setXsave(const uint8_t* area);
   const char* setXcr0(uint64_t value);
+  /** From here on translations live until the architecture ends them. */
+  void keepTranslations();
   void setCpuid(std::vector<CpuidRow> rows);
   /** What RDRAND and RDSEED give from here on. */
   void seedRandom(uint64_t seed) { cpu_->randomState = seed; }
@@ -126,6 +129,7 @@ class Emulator final : private ApicHost {
   std::vector<Cpu*> alone_;
   std::vector<Cpu*>* const all_;
   Blocks blocks_;
+  std::unique_ptr<TranslationCache> kept_;
   std::vector<CpuidRow> cpuid_;
   uint64_t seenChanges_ = 0;
   uint64_t limit_ = ~uint64_t{0};

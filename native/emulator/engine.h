@@ -13,7 +13,9 @@ class Processor;
 /** One machine: memory needs no registration, since the processor looks slots up where they are kept. */
 class Engine final : public machine::Engine, private bus::MessageSink {
  public:
-  Engine(machine::Board& board, memory::GuestMemory& memory) : board_(board), memory_(memory) {}
+  /** `keepsTranslations`: until the architecture ends them. */
+  Engine(machine::Board& board, memory::GuestMemory& memory, bool keepsTranslations)
+      : board_(board), memory_(memory), keepsTranslations_(keepsTranslations) {}
   ~Engine() override { clock_->detach(); }
 
   void addMemory(const memory::Slot&) override {}
@@ -38,6 +40,7 @@ class Engine final : public machine::Engine, private bus::MessageSink {
 
   machine::Board& board_;
   memory::GuestMemory& memory_;
+  const bool keepsTranslations_;
   std::vector<Cpu*> cpus_;
   std::vector<Processor*> processors_;
   Rounds rounds_;

@@ -3,6 +3,7 @@
 
 #include "emulator/cpu-model.h"
 #include "emulator/families.h"
+#include "emulator/translation-cache.h"
 
 namespace vtkit::emulator {
 
@@ -14,12 +15,27 @@ bool setAc(Cpu& cpu, uint64_t value) {
   return true;
 }
 
-/** INVPCID (Vol. 2A): every kind flushes all, which is never too little. */
+/** What the kinds of INVPCID end, by their number. */
+Scope scopeOf(const Cpu& cpu, uint64_t kind, uint16_t pcid, uint64_t address) {
+  const Scope all = currentVpid(cpu);
+  switch (kind) {
+    case 0:
+      return all.ofPcid(pcid).butGlobals().at(address);
+    case 1:
+      return all.ofPcid(pcid).butGlobals();
+    case 2:
+      return all;
+    default:
+      return all.butGlobals();
+  }
+}
+
+/** INVPCID (Vol. 2A): of the TLB, every kind flushes all, which is never too little. */
 template <typename T, bool Mem>
 struct Invpcid {
   static bool run(Cpu& cpu, const MicroOp& op) {
-    if (!has(cpu, model::kInvpcid) || !op.memory || cpu.v86()) return raise(cpu, cpu.v86() ? kGp : kUd);
-    if (cpu.protectedMode() && cpu.cpl != 0) return gp(cpu);
+    if (!has(cpu, model::kInvpcid) || !op.memory) return raise(cpu, kUd);
+    if (cpu.v86() || (cpu.protectedMode() && cpu.cpl != 0)) return gp(cpu);
     uint64_t pcid, address;
     const uint64_t offset = addressOf(cpu, op);
     if (!load<uint64_t>(cpu, op.segment, offset, pcid) ||
@@ -31,6 +47,7 @@ struct Invpcid {
     if (kind > 3 || pcid >> 12 != 0) return gp(cpu);
     if (named && pcid != 0 && (cpu.cr4 & kCr4Pcide) == 0) return gp(cpu);
     if (kind == 0 && !canonicalBase(cpu, address)) return gp(cpu);
+    endTranslations(cpu, scopeOf(cpu, kind, static_cast<uint16_t>(pcid), address));
     flushTlb(cpu);
     cpu.leaveBlock = true;
     return true;

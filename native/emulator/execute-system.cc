@@ -5,6 +5,7 @@
 #include "emulator/execute-protection.h"
 #include "emulator/families.h"
 #include "emulator/system.h"
+#include "emulator/translation-cache.h"
 #include "emulator/vmx/controls.h"
 #include "emulator/vmx/instructions.h"
 #include "emulator/xsave.h"
@@ -81,7 +82,10 @@ struct Group7 {
           if (!privileged(cpu)) return false;
           const uint64_t offset = addressOf(cpu, op);
           const bool based = !cpu.code64() || op.segment >= FS;
-          flushTlbPage(cpu, based ? cpu.seg[op.segment].base + offset : offset);
+          uint64_t linear = based ? cpu.seg[op.segment].base + offset : offset;
+          if (!cpu.code64()) linear = static_cast<uint32_t>(linear);
+          endTranslations(cpu, currentPcid(cpu).at(linear).withStructures());
+          flushTlbPage(cpu, linear);
           cpu.leaveBlock = true;
           return true;
         }

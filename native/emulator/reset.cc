@@ -78,8 +78,15 @@ void Emulator::reset() {
   cpu.shadow = cpu.shadowNext = cpu.trapBlocked = cpu.nmiMasked = cpu.halted = cpu.pauses = false;
   cpu.dataHits = 0;
   updateBreakpoints(cpu);
+  if (cpu.kept != nullptr) cpu.kept->endAll();
   flushTlb(cpu);
   updateMode(cpu);
+}
+
+void Emulator::keepTranslations() {
+  kept_ = std::make_unique<TranslationCache>();
+  cpu_->kept = kept_.get();
+  flushTlb(*cpu_);  // what it has is not among them
 }
 
 void Emulator::waitForStartup() {

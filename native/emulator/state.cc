@@ -4,6 +4,7 @@
 #include "emulator/mmu.h"
 #include "emulator/save-area.h"
 #include "emulator/system.h"
+#include "emulator/translation-cache.h"
 #include "emulator/xsave.h"
 
 namespace vtkit::emulator {
@@ -86,6 +87,7 @@ const char* Emulator::setSregs(const vcpu::Sregs& sregs) {
   cpu.apic->restoreBase(sregs.apicBase);
   cpu.cpl = sregs.ss.dpl & 3;
   if (usesPointers(cpu)) readPointers(cpu);
+  if (cpu.kept != nullptr) cpu.kept->endAll();  // of a processor in another state nothing is left
   flushTlb(cpu);
   updateMode(cpu);
   return nullptr;

@@ -160,7 +160,9 @@ bool enter(Cpu& cpu, const Image& image, bool wide) {
     cpu.seg[seg].selector = static_cast<uint16_t>(image.segments[seg]);
     cpu.seg[seg].unusable = 1;
   }
-  if (wide && (cpu.cr0 & kCr0Pg) != 0 && !setCr3(cpu, image.cr3)) return false;
+  // One that is the same is not loaded (SDM Vol. 3A, 4.4.1, 4.10.4.1).
+  const bool loadsCr3 = wide && (cpu.cr0 & kCr0Pg) != 0 && image.cr3 != cpu.cr3;
+  if (loadsCr3 && !setCr3(cpu, image.cr3)) return false;
   return loadTaskLdt(cpu, static_cast<uint16_t>(image.ldt)) && loadSegments(cpu, image);
 }
 

@@ -20,8 +20,9 @@ std::unique_ptr<machine::Engine> createKvm(const std::string& path, bool kernelI
 
 machine::Machine::EngineFactory engineFactory(const Napi::Object& options) {
   if (options.Get("engine").ToString().Utf8Value() == "emulated") {
-    return [](machine::Board& board, memory::GuestMemory& memory) {
-      return std::make_unique<emulator::Engine>(board, memory);
+    const bool stale = options.Get("staleTranslations").ToBoolean();
+    return [stale](machine::Board& board, memory::GuestMemory& memory) {
+      return std::make_unique<emulator::Engine>(board, memory, stale);
     };
   }
   const std::string path = options.Get("path").ToString();

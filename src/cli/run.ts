@@ -23,6 +23,7 @@ interface RunFlags {
   readonly cpus: number;
   readonly cpu?: string;
   readonly clock?: 'virtual' | 'real';
+  readonly staleTranslations?: boolean;
   readonly timeout?: number;
   readonly trace?: string;
   readonly debugExit: number;
@@ -53,6 +54,11 @@ export function runCommand(): Command {
         '--clock <kind>',
         "what devices count: virtual, the emulated processor's instructions; or real time (default: virtual if emulated)",
       ).choices(['virtual', 'real']),
+    )
+    .option(
+      '--stale-translations',
+      'a test: the emulated processor keeps translations until the architecture ends them, so that a guest which ' +
+        'forgets to invalidate one goes wrong on every run',
     )
     .option('--timeout <seconds>', 'give up after this time, with exit code 124', parseSeconds)
     .option('--trace <file>', 'write each exit as a line of JSON')
@@ -91,6 +97,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     cpus: flags.cpus,
     debugExitPort: flags.debugExit,
     ...(flags.clock === undefined ? {} : { clock: flags.clock }),
+    ...(flags.staleTranslations ? { translations: 'stale' } : {}),
     onSerial: (byte) => terminal.write(byte),
     ...(trace === undefined ? {} : { trace: (event: TraceEvent) => traceLine(trace, event) }),
   });

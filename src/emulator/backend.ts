@@ -12,6 +12,6 @@ export function open(options: EngineOptions, onWake: () => void): EngineMachine 
     });
   }
   const addon = loadAddon();
-  const native = new addon.Machine({ engine: 'emulated' }, onWake);
+  const native = new addon.Machine({ engine: 'emulated', staleTranslations: options.translations === 'stale' }, onWake);
   return { kind: 'emulated', native, layout: addon.layout, countsInstructions: true, enter };
 }

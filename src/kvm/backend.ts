@@ -1,5 +1,5 @@
 /** Machines over /dev/kvm. */
-import { KernelError } from '../errors.ts';
+import { KernelError, NotSupportedError } from '../errors.ts';
 import type { EngineMachine, EngineOptions } from '../machine/engine.ts';
 import { decodeCpuid, encodeCpuid } from '../machine/entries.ts';
 import { loadAddon } from '../native/load.ts';
@@ -13,8 +13,16 @@ const hints: Readonly<Record<string, string>> = {
   EPERM: `you may not open ${path}: join the group that owns it (usually kvm), or run as root`,
 };
 
-/** @throws KernelError with a hint if /dev/kvm cannot be opened, or the kernel refuses a machine */
+/**
+ * @throws KernelError with a hint if /dev/kvm cannot be opened, or the kernel refuses a machine
+ * @throws NotSupportedError for stale translations
+ */
 export function open(options: EngineOptions, onWake: () => void): EngineMachine {
+  if (options.translations === 'stale') {
+    throw new NotSupportedError("the host's processor ends a guest's translations on KVM, when it likes", {
+      requires: "backend: 'emulated', whose processor can keep them stale",
+    });
+  }
   const addon = loadAddon();
   try {
     const native = new addon.Machine({ engine: 'kvm', path, kernelIrqchip: options.irqchip === 'kernel' }, onWake);

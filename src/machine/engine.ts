@@ -19,6 +19,7 @@ export interface EngineMachine {
 export interface EngineOptions {
   readonly irqchip: Irqchip;
   readonly cpus: number;
+  readonly translations?: 'stale' | undefined;
 }
 
 /**

@@ -30,6 +30,12 @@ export interface MachineOptions {
    * does the same on every run; `real` is the host's time. The emulated backend has `virtual` unless told, KVM `real`.
    */
   readonly clock?: 'virtual' | 'real';
+  /**
+   * `stale`: the processor keeps each translation of an address until the architecture says that it ends, so that a
+   * guest which forgets to invalidate one goes wrong, on every run. A test mode of the emulated backend; elsewhere
+   * translations end earlier.
+   */
+  readonly translations?: 'stale';
   /** What accesses give that nobody claims: an exit, or all ones with writes ignored (`open-bus`). */
   readonly unclaimed?: 'exit' | 'open-bus';
   /** Devices of the host (a VfioDevice), on the guest's PCI bus from device 1 on: `machine.pci` is its root then. */
@@ -106,7 +112,9 @@ export class Machine {
     if (!Number.isInteger(cpus) || cpus < 1 || cpus > 255) throw new RangeError('cpus must be 1 to 255');
     const irqchip = options.irqchip ?? 'none';
     const door = new WakeDoor();
-    const { engine, chosen } = await chooseBackend(options.backend ?? 'auto', { irqchip, cpus }, door.call);
+    const { translations } = options;
+    const wanted = { irqchip, cpus, translations };
+    const { engine, chosen } = await chooseBackend(options.backend ?? 'auto', wanted, door.call);
     let machine: Machine;
     try {
       machine = new Machine(engine, chosen, { ...options, cpus, irqchip });

@@ -20,7 +20,8 @@ const virtualStart = new Date(Date.UTC(2000, 0, 1));
 /** Where the ACPI tables lie: in what would be the firmware's ROM. */
 const tablesAddress = 0xe_0000;
 
-export interface PcOptions extends Pick<MachineOptions, 'backend' | 'trace' | 'cpus' | 'signal' | 'clock'> {
+export interface PcOptions
+  extends Pick<MachineOptions, 'backend' | 'trace' | 'cpus' | 'signal' | 'clock' | 'translations'> {
   readonly memoryBytes: number;
   /** The port whose writes end the run, as QEMU's isa-debug-exit; 0xf4 unless given. */
   readonly debugExitPort?: number;
@@ -50,17 +51,19 @@ export class Pc {
 
   /** Creates the machine and its devices; load an image with {@link Pc.load}. */
   static async create(options: PcOptions): Promise<Pc> {
-    const { memoryBytes, backend, trace, cpus, signal, clock } = options;
+    const { memoryBytes, backend, trace, cpus, signal, clock, translations } = options;
+    const emulated = backend === 'emulated' || translations === 'stale';
     const machine = await Machine.create({
       backend: backend ?? 'auto',
       memoryBytes,
       cpus: cpus ?? 1,
       // Several processors need local APICs: the kernel's controller has them, and so has the emulated processor.
-      irqchip: (cpus ?? 1) > 1 && backend !== 'emulated' ? 'kernel' : 'pic',
+      irqchip: (cpus ?? 1) > 1 && !emulated ? 'kernel' : 'pic',
       unclaimed: 'open-bus',
       ...(trace === undefined ? {} : { trace }),
       ...(signal === undefined ? {} : { signal }),
       ...(clock === undefined ? {} : { clock }),
+      ...(translations === undefined ? {} : { translations }),
     });
     return new Pc(machine, options);
   }

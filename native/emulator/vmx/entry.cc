@@ -177,6 +177,7 @@ unsigned enter(Cpu& cpu) {
   updateMode(cpu);
   updateUsable(cpu);
   updateBreakpoints(cpu);
+  endUntagged(cpu);
   flushTlb(cpu);
   if (const uint64_t failed = loadMsrs(cpu)) {
     failEntry(cpu, ExitReason::msrLoading, failed);

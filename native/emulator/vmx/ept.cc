@@ -2,6 +2,7 @@
 #include "emulator/vmx/ept.h"
 
 #include "emulator/cpu-model.h"
+#include "emulator/translation-cache.h"
 #include "emulator/vmx/capabilities.h"
 #include "emulator/vmx/controls.h"
 
@@ -60,10 +61,21 @@ bool raisesVe(Cpu& cpu, uint64_t entry, uint64_t guestPhysical, const GuestAcces
 /** The bit of an exit qualification that tells of an IRET which had unblocked NMIs (28.2.3). */
 uint64_t unblockedNmi(const Cpu& cpu) { return uint64_t{cpu.vmx.unblockedNmi} << 12; }
 
+/** 29.4.3.1: what would have translated these addresses is gone. */
+void endViolated(Cpu& cpu, uint64_t guestPhysical, const GuestAccess& access) {
+  const bool linear = access.of == GuestAccess::Of::operand;
+  if (linear) flushTlbPage(cpu, access.linear);
+  if (cpu.kept == nullptr) return;
+  const uint64_t root = rootOf(field(cpu, Field::eptPointer));
+  cpu.kept->endGuestPhysical(root, guestPhysical);
+  if (linear) cpu.kept->end(currentPcid(cpu).at(access.linear).ofRoot(root));
+}
+
 /** Table 28-7. */
 bool violated(Cpu& cpu, uint64_t entry, uint64_t guestPhysical, const GuestAccess& access, uint64_t wanted,
               uint64_t rights) {
   constexpr uint64_t kLinearValid = 1u << 7, kTranslated = 1u << 8;
+  endViolated(cpu, guestPhysical, access);
   const bool linear = access.of != GuestAccess::Of::pointer;
   const bool byMode = secondaryBased(cpu, secondary::kModeBasedExecute);
   const uint64_t qualification = (wanted & 7) | ((wanted & kUserExecute) != 0 ? kExecute : 0) | (rights & 7) << 3 |
@@ -90,22 +102,41 @@ bool logPage(Cpu& cpu, uint64_t guestPhysical) {
   return true;
 }
 
-}  // namespace
-
-bool translateGuestPhysical(Cpu& cpu, uint64_t guestPhysical, const GuestAccess& access, uint64_t& physical) {
-  const uint64_t pointer = field(cpu, Field::eptPointer);
-  const bool flags = (pointer >> 6 & 1) != 0, byMode = secondaryBased(cpu, secondary::kModeBasedExecute);
+/** The bits of the entries that an access needs. */
+uint64_t wantedBy(const Cpu& cpu, const GuestAccess& access) {
+  const bool byMode = secondaryBased(cpu, secondary::kModeBasedExecute);
   const uint64_t execute = byMode && access.user ? kUserExecute : kExecute;
-  const uint64_t present = kRead | kWrite | kExecute | (byMode ? kUserExecute : 0);
-  uint64_t wanted = access.kind == Access::read ? kRead : access.kind == Access::write ? kWrite : execute;
-  // With accessed and dirty flags, whatever the processor does to the guest's paging structures is a write.
-  if (flags && access.of == GuestAccess::Of::paging) wanted = kRead | kWrite;
-  uint64_t addresses[4], entries[4], rights = present, table = pointer & kAddress, base = 0, offset = kPageMask;
-  unsigned used = 0;
-  if (guestPhysical >> 48 != 0) return violated(cpu, kSuppressVe, guestPhysical, access, wanted, 0);
-  for (unsigned level = 4; level >= 1; level--) {
-    const unsigned shift = 12 + 9 * (level - 1);
-    const uint64_t address = table + (guestPhysical >> shift & 511) * 8;
+  return access.kind == Access::read ? kRead : access.kind == Access::write ? kWrite : execute;
+}
+
+bool hasFlags(const Cpu& cpu) { return (field(cpu, Field::eptPointer) >> 6 & 1) != 0; }
+
+unsigned shiftOf(unsigned level) { return 12 + 9 * (level - 1); }
+
+/** Goes on from the lowest entry that a paging-structure cache has. The level to go on with. */
+unsigned shorten(const Mappings<GuestPhysicalPage>& kept, uint64_t guestPhysical, uint64_t& table, uint64_t& rights) {
+  for (unsigned level = 2; level <= 4; level++) {
+    const auto* structure = kept.structure(guestPhysical, shiftOf(level));
+    if (structure == nullptr) continue;
+    table = structure->table;
+    rights = structure->rights;
+    return level - 1;
+  }
+  return 4;
+}
+
+/** Finds a page in the tables, and sets their flags on the way. */
+bool walkTables(Cpu& cpu, uint64_t guestPhysical, const GuestAccess& access, uint64_t wanted, GuestPhysicalPage& page) {
+  const bool flags = hasFlags(cpu);
+  const uint64_t present =
+      kRead | kWrite | kExecute | (secondaryBased(cpu, secondary::kModeBasedExecute) ? kUserExecute : 0);
+  const uint64_t root = rootOf(field(cpu, Field::eptPointer));
+  uint64_t addresses[4], entries[4], allowed[4], rights = ~uint64_t{0}, table = root;
+  unsigned used = 0, level = 4;
+  const auto* kept = cpu.kept == nullptr ? nullptr : cpu.kept->guestPhysical(root);
+  if (kept != nullptr) level = shorten(*kept, guestPhysical, table, rights);
+  for (;; level--) {
+    const uint64_t address = table + (guestPhysical >> shiftOf(level) & 511) * 8;
     uint64_t entry = ~uint64_t{0};
     cpu.memory->read(address, &entry, sizeof(entry));
     if ((entry & present) == 0) return violated(cpu, entry, guestPhysical, access, wanted, 0);
@@ -113,13 +144,16 @@ bool translateGuestPhysical(Cpu& cpu, uint64_t guestPhysical, const GuestAccess&
     if (!isConfigured(cpu, entry, level, leaf)) return misconfigured(cpu, guestPhysical);
     rights &= entry;
     addresses[used] = address;
+    allowed[used] = rights;
     entries[used++] = entry;
-    table = base = entry & kAddress;
-    if (!leaf) continue;
-    offset = (uint64_t{1} << shift) - 1;
-    break;
+    table = entry & kAddress;
+    if (leaf) break;
   }
-  if ((wanted & ~rights) != 0) return violated(cpu, entries[used - 1], guestPhysical, access, wanted, rights);
+  page.offsets = page.whole = (uint64_t{1} << shiftOf(level)) - 1;
+  page.base = table & ~page.offsets;
+  page.rights = rights;
+  page.leaf = entries[used - 1];
+  if ((wanted & ~rights) != 0) return violated(cpu, page.leaf, guestPhysical, access, wanted, rights);
   for (unsigned i = 0; flags && i < used; i++) {
     const bool dirties = i + 1 == used && (wanted & kWrite) != 0;
     const uint64_t value = entries[i] | kAccessed | (dirties ? kDirty : 0);
@@ -127,7 +161,48 @@ bool translateGuestPhysical(Cpu& cpu, uint64_t guestPhysical, const GuestAccess&
     if (((value ^ entries[i]) & kDirty) != 0 && !logPage(cpu, guestPhysical)) return false;
     writePhysical(cpu, addresses[i], &value, sizeof(value));
   }
-  physical = (base & ~offset) | (guestPhysical & offset);
+  page.dirty = !flags || (wanted & kWrite) != 0 || (page.leaf & kDirty) != 0;
+  if (cpu.kept == nullptr) return true;
+  for (unsigned i = 0; i + 1 < used; i++) {
+    cpu.kept->keepStructure(root, guestPhysical, shiftOf(level + used - 1 - i), {entries[i] & kAddress, allowed[i]});
+  }
+  cpu.kept->keep(root, guestPhysical, page);
+  return true;
+}
+
+/** The guest-physical mapping that is kept of an address, or null. */
+const GuestPhysicalPage* recall(const Cpu& cpu, uint64_t guestPhysical) {
+  if (cpu.kept == nullptr) return nullptr;
+  const auto* mappings = cpu.kept->guestPhysical(rootOf(field(cpu, Field::eptPointer)));
+  return mappings == nullptr ? nullptr : mappings->page(guestPhysical);
+}
+
+}  // namespace
+
+bool translateGuestPhysical(Cpu& cpu, uint64_t guestPhysical, const GuestAccess& access, uint64_t& physical,
+                            GuestPhysicalPage* found) {
+  uint64_t wanted = wantedBy(cpu, access);
+  // With accessed and dirty flags, whatever the processor does to the guest's paging structures is a write.
+  if (access.of == GuestAccess::Of::paging && hasFlags(cpu)) wanted = kRead | kWrite;
+  if (guestPhysical >> 48 != 0) return violated(cpu, kSuppressVe, guestPhysical, access, wanted, 0);
+  GuestPhysicalPage page;
+  const GuestPhysicalPage* kept = recall(cpu, guestPhysical);
+  if (kept != nullptr) page = *kept;
+  if (kept != nullptr && (wanted & ~page.rights) != 0) {
+    return violated(cpu, page.leaf, guestPhysical, access, wanted, page.rights);
+  }
+  // A page becomes dirty by a walk.
+  const bool walks = kept == nullptr || ((wanted & kWrite) != 0 && !page.dirty);
+  if (walks && !walkTables(cpu, guestPhysical, access, wanted, page)) return false;
+  physical = page.base | (guestPhysical & page.offsets);
+  if (found != nullptr) *found = page;
+  return true;
+}
+
+bool useGuestPhysical(Cpu& cpu, const GuestPhysicalPage& page, const GuestAccess& access, uint64_t& address) {
+  const uint64_t wanted = wantedBy(cpu, access);
+  if ((wanted & ~page.rights) != 0) return violated(cpu, page.leaf, address, access, wanted, page.rights);
+  address = page.base | (address & page.offsets);
   return true;
 }
 

@@ -1,6 +1,7 @@
 // Extended page tables: from guest-physical to physical addresses (SDM Vol. 3C, 29.3).
 #pragma once
 
+#include "emulator/mappings.h"
 #include "emulator/mmu.h"
 
 namespace vtkit::emulator::vmx {
@@ -19,7 +20,11 @@ struct GuestAccess {
 };
 
 /** False with an exit pending, or #VE: a violation, a misconfiguration, a full page-modification log. */
-bool translateGuestPhysical(Cpu& cpu, uint64_t guestPhysical, const GuestAccess& access, uint64_t& physical);
+bool translateGuestPhysical(Cpu& cpu, uint64_t guestPhysical, const GuestAccess& access, uint64_t& physical,
+                            GuestPhysicalPage* found = nullptr);
+
+/** The same by what a combined mapping has: `address` is guest-physical before, and physical behind. */
+bool useGuestPhysical(Cpu& cpu, const GuestPhysicalPage& page, const GuestAccess& access, uint64_t& address);
 
 /** VM function 0 (26.5.6.3): false if the list's entry is no pointer that an entry would take. */
 bool switchEptPointer(Cpu& cpu, uint64_t index);

@@ -5,6 +5,7 @@
 #include "emulator/dispatch.h"
 #include "emulator/msrs.h"
 #include "emulator/system.h"
+#include "emulator/translation-cache.h"
 #include "emulator/vmx/transitions.h"
 #include "emulator/vmx/virtual-apic.h"
 
@@ -172,6 +173,10 @@ void loadHostSegments(Cpu& cpu) {
 
 }  // namespace
 
+void endUntagged(Cpu& cpu) {
+  if (!secondaryBased(cpu, secondary::kEnableVpid)) endTranslations(cpu, vpidAlone(0));
+}
+
 void abort(Cpu& cpu, uint32_t indicator) {
   if (cpu.vmx.current != kNoVmcs) writePhysical(cpu, cpu.vmx.current + 4, &indicator, sizeof(indicator));
   cpu.shutdown = true;
@@ -211,6 +216,7 @@ void loadHost(Cpu& cpu) {
   updateMode(cpu);
   updateUsable(cpu);
   updateBreakpoints(cpu);
+  endUntagged(cpu);
   flushTlb(cpu);
   cpu.attention.fetch_or(kInterrupt | kNmi);
   constexpr uint32_t kHostPointers = 2, kHostMsrs = 4;  // VMX-abort indicators (28.7)

@@ -5,6 +5,7 @@
 #include "emulator/execute-system.h"
 #include "emulator/families.h"
 #include "emulator/msrs.h"
+#include "emulator/translation-cache.h"
 #include "emulator/vmx/capabilities.h"
 #include "emulator/vmx/ept.h"
 #include "emulator/vmx/transitions.h"
@@ -34,8 +35,33 @@ bool mayEnterOperation(Cpu& cpu) {
 }
 bool mayShadow(const Cpu&) { return true; }
 bool mayWriteAnyField(const Cpu&) { return true; }
-void flushEpt(Cpu& cpu, unsigned, uint64_t) { flushTlb(cpu); }
-void flushVpid(Cpu& cpu, unsigned, uint16_t, uint64_t) { flushTlb(cpu); }
+
+// INVEPT and INVVPID, by type (29.4.3.1). The TLB has nothing from before the last exit, and forgets that too.
+void flushEpt(Cpu& cpu, uint64_t type, uint64_t pointer) {
+  constexpr uint64_t kSingleContext = 1;
+  flushTlb(cpu);
+  if (cpu.kept == nullptr) return;
+  std::optional<uint64_t> root;
+  if (type == kSingleContext) root = rootOf(pointer);
+  cpu.kept->endUnderEpt(root);
+}
+
+void flushVpid(Cpu& cpu, uint64_t type, uint16_t vpid, uint64_t linear) {
+  enum : uint64_t { kIndividualAddress, kSingleContext, kAllContext };
+  constexpr Scope kEveryVpid = {1, 0xffff};  // but 0
+  const Scope one = vpidAlone(vpid);
+  flushTlb(cpu);
+  switch (type) {
+    case kIndividualAddress:
+      return endTranslations(cpu, one.at(linear));
+    case kSingleContext:
+      return endTranslations(cpu, one);
+    case kAllContext:
+      return endTranslations(cpu, kEveryVpid);
+    default:
+      return endTranslations(cpu, one.butGlobals());
+  }
+}
 
 void endWith(Cpu& cpu, uint64_t flag) { setFlags(cpu, kArithmetic, flag); }
 
@@ -272,7 +298,7 @@ bool invept(Cpu& cpu, const MicroOp& op) {
   if (type != 1 && type != 2) return fail(cpu, kInvalidOperand);
   if (!loadDescriptor(cpu, op, eptp, reserved)) return false;
   if (type == 1 && !isEptPointer(cpu, eptp)) return fail(cpu, kInvalidOperand);
-  flushEpt(cpu, static_cast<unsigned>(type), eptp);
+  flushEpt(cpu, type, eptp);
   cpu.leaveBlock = true;
   return succeed(cpu);
 }
@@ -286,7 +312,7 @@ bool invvpid(Cpu& cpu, const MicroOp& op) {
   const bool named = type != 2;
   if (vpid >> 16 != 0 || (named && vpid == 0)) return fail(cpu, kInvalidOperand);
   if (type == 0 && !canonical(cpu, linear)) return fail(cpu, kInvalidOperand);
-  flushVpid(cpu, static_cast<unsigned>(type), static_cast<uint16_t>(vpid), linear);
+  flushVpid(cpu, type, static_cast<uint16_t>(vpid), linear);
   cpu.leaveBlock = true;
   return succeed(cpu);
 }

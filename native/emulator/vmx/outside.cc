@@ -3,6 +3,7 @@
 
 #include "emulator/cpu.h"
 #include "emulator/system.h"
+#include "emulator/translation-cache.h"
 #include "emulator/vmx/capabilities.h"
 #include "emulator/vmx/entry-checks.h"
 #include "emulator/vmx/transitions.h"
@@ -23,6 +24,7 @@ const char* setFields(Cpu& cpu, const vcpu::VmcsField* from) {
   cpu.vmx = Vmx();
   cpu.vmx.vmcs = vmcs;
   cpu.vmx.outside = cpu.vmx.entryAsked = true;
+  if (cpu.kept != nullptr) cpu.kept->endAll();  // a script has no INVEPT
   cpu.guest = cpu.ept = cpu.waits = false;
   return nullptr;
 }

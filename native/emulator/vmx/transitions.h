@@ -42,6 +42,8 @@ void makeExit(Cpu& cpu);
 void loadHost(Cpu& cpu);
 /** Ends an entry that failed behind its checks of controls and host. */
 void failEntry(Cpu& cpu, ExitReason reason, uint64_t qualification);
+/** Without VPIDs, entries and exits end the linear and combined mappings of VPID 0 (29.4.3.1). */
+void endUntagged(Cpu& cpu);
 /** A VMX abort (28.7): the indicator goes to the VMCS region, and the processor shuts down. */
 void abort(Cpu& cpu, uint32_t indicator);
 

@@ -1,33 +1,11 @@
 // Guests under extended page tables: what they reach, and what the exits tell (SDM Vol. 3C, 28.2.1, 29.3).
-#include "test/native/emulator/vmx-guest.h"
+#include "test/native/emulator/ept-guest.h"
 
 using namespace vtkit;
 using namespace vtkit::test;
 namespace vmx = vtkit::emulator::vmx;
 
 namespace {
-
-/** Maps the first 4 MiB one to one by 4 KiB pages. */
-class EptGuest : public VmxGuest {
- public:
-  static constexpr uint64_t kTop = 0x30000, kPointers3 = 0x31000, kDirectory = 0x32000, kTable = 0x33000;
-  static constexpr uint64_t kTarget = 0x40000;
-
-  explicit EptGuest(bool flags = false) {
-    put<uint64_t>(kTop, kPointers3 | 7);
-    put<uint64_t>(kPointers3, kDirectory | 7);
-    for (uint64_t i = 0; i < 2; i++) put<uint64_t>(kDirectory + 8 * i, (kTable + 0x1000 * i) | 7);
-    for (uint64_t page = 0; page < 1024; page++) map(page << 12, page << 12, 7);
-    control(Field::primaryControls, vmx::primary::kActivateSecondaryControls | vmx::primary::kHltExiting);
-    control(Field::secondaryControls, vmx::secondary::kEnableEpt);
-    field(Field::eptPointer, kTop | 3 << 3 | 6 | (flags ? 1 << 6 : 0));
-  }
-  void map(uint64_t guest, uint64_t physical, uint64_t rights) {
-    put<uint64_t>(kTable + (guest >> 12) * 8, physical | rights | 6 << 3);
-  }
-  uint64_t entry(uint64_t guest) { return get<uint64_t>(kTable + (guest >> 12) * 8); }
-  bool left(ExitReason reason) { return basicReason() == static_cast<uint64_t>(reason); }
-};
 
 // mov rax, [0x40000]; hlt — and the same as a write
 const std::string kLoad = BYTES("\x48\x8b\x04\x25\x00\x00\x04\x00\xf4");

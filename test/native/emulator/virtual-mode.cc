@@ -125,3 +125,11 @@ TEST("CLI and STI of ring 3 in protected mode move VIF, where CR4.PVI is on") {
   without.user("\xfb", kIfFlag);
   CHECK_EQUAL(without.framed(0, true), Guest::kCode);
 }
+
+TEST("INVPCID in virtual-8086 mode raises a general protection fault with an error code") {
+  UserGuest guest(0);
+  // The supervisor: pop ebx; hlt. Of a frame without an error code that would be the address.
+  guest.write(UserGuest::kHandler, BYTES("\x5b\xf4"));
+  guest.user(BYTES("\x66\x0f\x38\x82\x0e\x00\x10"), 0);  // invpcid ecx, [0x1000]
+  CHECK_EQUAL(guest.regs.rbx, 0u);
+}
