@@ -13,8 +13,7 @@ export function jobOf(command) {
 }
 
 /** A lab ends with the process that started it, however that ends. */
-export const start = (program, args, options) =>
-  spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], options);
+export const start = (program, args, options) => spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], options);
 
 /** The command's exit status, in what a machine's init said of it; undefined if it did not. */
 export function statusIn(said) {

@@ -68,7 +68,11 @@ class Tree {
 
 /** The program that a shell would find. */
 const found = (word) =>
-  word.includes('/') ? word : process.env.PATH?.split(delimiter).map((folder) => join(folder, word)).find(existsSync);
+  word.includes('/')
+    ? word
+    : process.env.PATH?.split(delimiter)
+        .map((folder) => join(folder, word))
+        .find(existsSync);
 
 const isFile = (path) => path !== undefined && statSync(path, { throwIfNoEntry: false })?.isFile();
 

@@ -87,8 +87,7 @@ function optionRom(file, names) {
 function lowMemory(setup, commandLine, code32, initrdBytes) {
   const low = Buffer.alloc(lowBytes);
   low.writeUInt32LE((at.pageTables + 0x1000) | 3, at.pageTables - at.low);
-  for (let i = 0; i < 4; i++)
-    low.writeBigUInt64LE((BigInt(i) << 30n) | 0x83n, at.pageTables + 0x1000 + 8 * i - at.low);
+  for (let i = 0; i < 4; i++) low.writeBigUInt64LE((BigInt(i) << 30n) | 0x83n, at.pageTables + 0x1000 + 8 * i - at.low);
   const part = low.subarray(at.setup - at.low);
   setup.copy(part);
   part[header.loader] = 0xff;
