@@ -22,6 +22,8 @@ const commandLine = ({ kernel }) =>
   [
     // Bochs' clocks disagree: its time-stamp counter follows instructions.
     ...['console=ttyS0', 'loglevel=4', 'panic=-1', 'mitigations=off', 'nokaslr', 'noapic', 'tsc=unstable', 'edd=off'],
+    // The self-tests of its algorithms are a third of the start.
+    'cryptomgr.notests',
     ...['vtkit.lab=bochs', `vtkit.modules=${modules.join(',')}`, ...kernel],
   ].join(' ');
 
