@@ -62,12 +62,12 @@ const runs = (bytes) => Math.ceil(bytes / runBytes);
 /** Writes a file of several parts, each from the begin of a run on. */
 function writeWholeRuns(file, parts) {
   const disk = openSync(file, 'w');
-  let at = 0;
+  let offset = 0;
   for (const part of parts) {
-    for (const bytes of part) at += writeSync(disk, bytes, 0, bytes.length, at);
-    at = runs(at) * runBytes;
+    for (const bytes of part) offset += writeSync(disk, bytes, 0, bytes.length, offset);
+    offset = runs(offset) * runBytes;
   }
-  ftruncateSync(disk, at);
+  ftruncateSync(disk, offset);
   closeSync(disk);
 }
 

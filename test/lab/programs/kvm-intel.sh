@@ -26,6 +26,6 @@ done
 
 for image; do
   section "$(basename "${image%.*}")"
-  timeout 60 "$programs/kvm-run" "$image"
+  timeout 20 "$programs/kvm-run" "$image"
 done
 section end
