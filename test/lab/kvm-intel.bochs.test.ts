@@ -41,12 +41,12 @@ describe('vtkit probe on a Haswell', () => {
   const document = (): ProbeDocument => JSON.parse(section('probe').join('\n')) as ProbeDocument;
   const finding = (id: string) => document().findings.find((each) => each.id === id);
 
-  /** Where SDM Vol. 3D, A.3.3 and A.10 have what makes each: registers by number. */
+  /** Registers that announce each (SDM Vol. 3D, A.3.2 and A.3.3). */
   const features: readonly [string, readonly string[]][] = [
     ['vt-x.ept', ['0x48b']],
     ['vt-x.vpid', ['0x48b']],
     ['vt-x.unrestricted-guest', ['0x48b']],
-    ['vt-x.flex-priority', ['0x48e', '0x48b']],
+    ['vt-x.flex-priority', ['0x482', '0x48b']],
     ['vt-x.vmcs-shadowing', ['0x48b']],
   ];
   it.for(features)('finds %s, with what rdmsr reads as evidence', ([id, registers]) => {
@@ -65,6 +65,12 @@ describe('vtkit probe on a Haswell', () => {
       expect(finding(`vt-x.${name}.kernel`)?.state).toBe('yes');
     },
   );
+
+  it('reads the MSRs of VMX as rdmsr does', () => {
+    const read = Object.entries(pairs('rdmsr')).map(([index, value]) => [index, `0x${value}`]);
+    expect(read.length).toBe(19);
+    expect(document().vmx.msrs).toMatchObject(Object.fromEntries(read));
+  });
 
   it('has the parameters that kvm_intel shows', () => {
     const shown = pairs('parameters');

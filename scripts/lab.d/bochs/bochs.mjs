@@ -5,6 +5,8 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync, writ
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { ReadStream } from 'node:tty';
 import { cpio } from '../cpio.mjs';
 import { debianKernel } from '../kernel.mjs';
 import { jobOf, start, statusIn } from '../process.mjs';
@@ -28,7 +30,6 @@ const commandLine = ({ kernel }) =>
   ].join(' ');
 
 const bochsrc = [
-  // The terminal's: it draws on what is not a terminal, too.
   'display_library: term',
   'romimage: file=/usr/share/bochs/BIOS-bochs-latest',
   'vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest',
@@ -54,6 +55,20 @@ function pipe(file) {
   execFileSync('mkfifo', [file]);
   const reading = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   return { reading: new Socket({ fd: reading, readable: true, writable: false }), writing: openSync(file, 'w') };
+}
+
+/**
+ * Bochs draws on a pseudo-terminal of its own, names it on standard error, and waits for a reader when it is full.
+ * @returns a reader who looks at nothing
+ */
+function readerOf(line) {
+  const name = /^Bochs connected to screen "(.+)"$/.exec(line)?.[1];
+  if (name === undefined) return undefined;
+  const screen = new ReadStream(openSync(name, constants.O_RDWR | constants.O_NOCTTY));
+  screen.setRawMode(true);
+  // Its other end is gone with the machine.
+  screen.on('error', () => {});
+  return screen.resume();
 }
 
 /** Descriptors of files and pipes whose names are gone: nothing is left of them when the machine ends. */
@@ -96,7 +111,12 @@ export function runInBochs(name, command, { extra, signal, onConsole }) {
   const [consoleOutput, stdout, stderr, control] = pipes.map(({ reading }) => reading);
   stdout.pipe(process.stdout);
   stderr.pipe(process.stderr);
-  for (const output of [consoleOutput, bochs.stderr]) output.on('data', (text) => onConsole(text.toString()));
+  consoleOutput.on('data', (text) => onConsole(text.toString()));
+  let screen;
+  createInterface({ input: bochs.stderr }).on('line', (line) => {
+    screen ??= readerOf(line);
+    onConsole(`${line}\n`);
+  });
   let said = '';
   control.on('data', (text) => {
     said += text;
@@ -108,6 +128,9 @@ export function runInBochs(name, command, { extra, signal, onConsole }) {
   const ended = pipes.map(({ reading }) => once(reading, 'close'));
   return new Promise((resolve, reject) => {
     bochs.on('error', reject);
-    bochs.on('close', () => Promise.all(ended).then(() => resolve(statusIn(said)), reject));
+    bochs.on('close', () => {
+      screen?.destroy();
+      Promise.all(ended).then(() => resolve(statusIn(said)), reject);
+    });
   });
 }
