@@ -36,7 +36,7 @@ const smallArchive =
   ].find((file) => existsSync(file));
 
 /** Its drivers are built in, but for these. */
-const smallModules = ['kvm_amd'];
+const smallModules = ['kvm_amd', 'kvm_intel'];
 
 export const hasSmallKernel = () => smallArchive !== undefined && existsSync(smallArchive);
 
@@ -51,6 +51,7 @@ export function smallKernel() {
   forgetUnused();
   const hash = createHash('sha256');
   for (const file of [smallArchive, init, busybox]) hash.update(readFileSync(file));
+  hash.update(JSON.stringify(smallModules));
   const name = hash.digest('hex').slice(0, 16);
   const [kernel, initrd] = ['vmlinuz', 'initrd'].map((part) => join(cache, `${part}-lab-${name}`));
   if (!existsSync(kernel) || !existsSync(initrd)) {

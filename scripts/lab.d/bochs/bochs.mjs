@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ReadStream } from 'node:tty';
 import { cpio } from '../cpio.mjs';
-import { debianKernel } from '../kernel.mjs';
+import { debianKernel, smallKernel } from '../kernel.mjs';
 import { jobOf, start, statusIn } from '../process.mjs';
 import { filesFor } from './files.mjs';
 import { at, megabytes, writeImages } from './image.mjs';
-import { modules, variants } from './variants.mjs';
+import { variants } from './variants.mjs';
 
 /** Serial ports, from COM1 on. */
 const ports = ['console', 'stdout', 'stderr', 'control'];
@@ -20,7 +20,7 @@ const files = ['rom', 'low', 'disk', 'bochsrc'];
 /** Bochs opens files by name: these are names of the descriptors that it inherits. */
 const descriptors = Object.fromEntries([...files, ...ports].map((name, index) => [name, `/dev/fd/${3 + index}`]));
 
-const commandLine = ({ kernel }) =>
+const commandLine = ({ kernel, modules }) =>
   [
     // Bochs' clocks disagree: its time-stamp counter follows instructions.
     ...['console=ttyS0', 'loglevel=4', 'panic=-1', 'mitigations=off', 'nokaslr', 'noapic', 'tsc=unstable', 'edd=off'],
@@ -43,6 +43,7 @@ const bochsrc = [
   'clock: sync=none',
   ...ports.map((name, index) => `com${index + 1}: enabled=1, mode=file, dev=${descriptors[name]}`),
   'speaker: enabled=0',
+  'sound: driver=dummy',
   `log: ${descriptors.console}`,
   'debugger_log: /dev/null',
   'panic: action=fatal',
@@ -91,7 +92,7 @@ function open(...parts) {
  * @returns {Promise<number | undefined>} the command's exit status; undefined if the machine ended without one
  */
 export function runInBochs(name, command, { extra, signal, onConsole }) {
-  const { kernel, initrd } = debianKernel();
+  const { kernel, initrd } = variants[name].small ? smallKernel() : debianKernel();
   const own = cpio([
     { path: 'job', mode: 0o100644, content: Buffer.from(jobOf(command)) },
     { path: 'host', mode: 0o40755 },

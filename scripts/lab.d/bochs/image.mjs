@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import { LabError } from '../error.mjs';
 
 const loader = fileURLToPath(new URL('loader.asm', import.meta.url));
@@ -36,10 +37,12 @@ const header = {
 function unpacked(kernel, code) {
   const from = code + kernel.readUInt32LE(header.payload);
   const payload = kernel.subarray(from, from + kernel.readUInt32LE(header.payloadBytes));
-  if (payload.readUIntBE(0, 6) !== 0xfd377a585a00)
-    throw new LabError('the kernel is not packed with xz', 'the Bochs lab needs the kernel of Debian 12');
   // Its length is behind it.
-  return execFileSync('xz', ['--decompress', '--stdout', '--single-stream'], { input: payload, maxBuffer: 1 << 28 });
+  const xz = ['--decompress', '--stdout', '--single-stream'];
+  if (payload.readUIntBE(0, 6) === 0xfd377a585a00)
+    return execFileSync('xz', xz, { input: payload, maxBuffer: 1 << 28 });
+  if (payload.readUInt16BE() === 0x1f8b) return gunzipSync(payload);
+  throw new LabError('the kernel is packed with neither xz nor gzip', 'the Bochs lab needs the kernel of Debian 12');
 }
 
 /** The memory that the segments of an ELF64 file make, from the lowest on. */
