@@ -7,6 +7,8 @@ const common = { testTimeout: 60_000, hookTimeout: 60_000, pool: 'forks' as cons
 
 /** Files whose tests run inside the QEMU lab, in one machine. */
 const inside = ['test/lab/**/*.qemu.test.ts'];
+/** Files that start Bochs, which takes minutes. */
+const slow = ['test/lab/**/*.bochs.test.ts'];
 
 /** Files that run on the small kernel too, where it is there: with IOMMUFD, and with simulated network cards. */
 const small: Readonly<Record<string, string[]>> = hasSmallKernel()
@@ -44,7 +46,7 @@ export default defineConfig({
           ...common,
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
-          exclude: inside,
+          exclude: [...inside, ...slow],
           fileParallelism: false,
         },
       },
@@ -57,6 +59,15 @@ export default defineConfig({
           fileParallelism: false,
           globalSetup: ['test/conformance/setup.ts'],
           include: inside,
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: 'bochs',
+          fileParallelism: false,
+          globalSetup: ['test/conformance/setup.ts'],
+          include: slow,
         },
       },
       ...Object.entries(small).map(([variant, include]) => ({

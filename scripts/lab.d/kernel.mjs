@@ -23,27 +23,35 @@ import { allModules } from './variants.mjs';
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'vtkit', 'lab');
 const init = new URL('init', import.meta.url);
 const busybox = '/bin/busybox';
-/** A kernel of Debian's source, kept beside the checkout: lab/boot/{vmlinuz,config}-lab and its few modules in one archive. */
+const smallName = 'kernel-lab.tar.gz';
+/**
+ * A kernel of Debian's source, as scripts/lab.d/build-kernel leaves it: lab/boot/{vmlinuz,config}-lab and its few modules in one
+ * archive, in the cache or beside the checkout.
+ */
 const smallArchive =
   process.env.VTKIT_LAB_KERNEL ??
-  fileURLToPath(new URL('../../../shared/lab-kernel/kernel-lab.tar.gz', import.meta.url));
+  [
+    join(cache, smallName),
+    fileURLToPath(new URL('../../../shared/lab-kernel/kernel-lab.tar.gz', import.meta.url)),
+  ].find((file) => existsSync(file));
 
 /** Its drivers are built in, but for these. */
-const smallModules = ['kvm_amd'];
+const smallModules = ['kvm_amd', 'kvm_intel'];
 
-export const hasSmallKernel = () => existsSync(smallArchive);
+export const hasSmallKernel = () => smallArchive !== undefined && existsSync(smallArchive);
 
 /** @returns {{ kernel: string, initrd: string }} files in the cache, of the kernel with IOMMUFD and netdevsim */
 export function smallKernel() {
   if (!hasSmallKernel())
     throw new LabError(
       'the kernel with IOMMUFD and netdevsim is not there',
-      'set VTKIT_LAB_KERNEL to its archive: lab/boot/vmlinuz-lab, lab/boot/config-lab, lab/lib/modules/*.ko',
+      'build it: scripts/lab.d/build-kernel, or set VTKIT_LAB_KERNEL to the archive that this made elsewhere',
     );
   mkdirSync(cache, { recursive: true });
   forgetUnused();
   const hash = createHash('sha256');
   for (const file of [smallArchive, init, busybox]) hash.update(readFileSync(file));
+  hash.update(JSON.stringify(smallModules));
   const name = hash.digest('hex').slice(0, 16);
   const [kernel, initrd] = ['vmlinuz', 'initrd'].map((part) => join(cache, `${part}-lab-${name}`));
   if (!existsSync(kernel) || !existsSync(initrd)) {
@@ -81,10 +89,10 @@ export function debianKernel() {
   return { release, kernel, initrd };
 }
 
-/** Other checkouts may use the same cache: only what none has used for a month goes. */
+/** Other checkouts may use the same cache: only what none has used for a month goes, and not what took so long to build. */
 function forgetUnused() {
   const month = 30 * 24 * 3600 * 1000;
-  for (const name of readdirSync(cache)) {
+  for (const name of readdirSync(cache).filter((each) => each !== smallName)) {
     const file = join(cache, name);
     if (Date.now() - statSync(file, { throwIfNoEntry: false })?.mtimeMs > month) rmSync(file, { recursive: true });
   }

@@ -1,10 +1,9 @@
 // The QEMU lab: a Linux with VT-d, SR-IOV and SVM in QEMU's translator, which needs no rights and no KVM.
-import { spawn } from 'node:child_process';
 import { debianKernel, smallKernel } from './kernel.mjs';
+import { jobOf, start, statusIn } from './process.mjs';
 import { devicesOf, transport, variants } from './variants.mjs';
 
-/** What of its environment COMMAND keeps. */
-const kept = ['PATH', 'LANG', 'TERM', 'CI', 'REQUIRE', 'NO_COLOR'];
+const emulator = 'qemu-system-x86_64';
 const ports = ['stdin', 'stdout', 'stderr', 'control'];
 /** The file descriptor of a port in QEMU. */
 const descriptor = (index) => 3 + index;
@@ -39,19 +38,9 @@ const portArguments = [
   ]),
 ];
 
-/** A lab ends with the process that started it, however that ends. */
-const start = (args, stdio) => spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], { stdio });
-
 const kernelOf = ({ small }) => (small ? smallKernel() : debianKernel());
 
-const quoted = (word) => `'${word.replaceAll("'", `'\\''`)}'`;
-
 const encoded = (job) => Buffer.from(job).toString('base64');
-
-function jobOf(command) {
-  const environment = kept.flatMap((name) => (process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`]));
-  return `cd ${quoted(process.cwd())} && exec env -i ${[...environment, 'HOME=/tmp', ...command].map(quoted).join(' ')}`;
-}
 
 /**
  * Boots a variant and runs a command in it, with this process' input, output and errors.
@@ -59,7 +48,7 @@ function jobOf(command) {
  */
 export function runInQemu(name, command, { signal, onConsole }) {
   const args = [...argumentsOf(variants[name], kernelOf(variants[name])), ...portArguments];
-  const machine = start(args, ['ignore', 'pipe', 'pipe', ...ports.map(() => 'pipe')]);
+  const machine = start(emulator, args, { stdio: ['ignore', 'pipe', 'pipe', ...ports.map(() => 'pipe')] });
   const [stdin, stdout, stderr, control] = ports.map((_, index) => machine.stdio[descriptor(index)]);
   process.stdin.pipe(stdin);
   stdout.pipe(process.stdout);
@@ -82,8 +71,7 @@ export function runInQemu(name, command, { signal, onConsole }) {
     machine.on('error', reject);
     machine.on('close', () => {
       process.stdin.destroy();
-      const status = /^exit (\d+)/.exec(said)?.[1];
-      resolve(status === undefined ? undefined : Number(status));
+      resolve(statusIn(said));
     });
   });
 }
@@ -93,7 +81,7 @@ export function shellInQemu(name, { signal }) {
   const { rows = 24, columns = 80 } = process.stdout;
   const job = `stty rows ${rows} cols ${columns}; ${jobOf(['bash', '-i'])}`;
   const args = argumentsOf(variants[name], kernelOf(variants[name]), [`vtkit.job=${encoded(job)}`]);
-  const machine = start([...args, '-serial', 'mon:stdio'], 'inherit');
+  const machine = start(emulator, [...args, '-serial', 'mon:stdio'], { stdio: 'inherit' });
   signal.addEventListener('abort', () => machine.kill('SIGKILL'));
   return new Promise((resolve, reject) => {
     machine.on('error', reject);

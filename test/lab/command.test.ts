@@ -1,17 +1,7 @@
 /** `scripts/lab qemu -- COMMAND` is COMMAND, on another machine. */
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { lab, script } from './lab.ts';
-
-const processes = (...which: string[]): string[] =>
-  spawnSync('pgrep', which, { encoding: 'utf8' }).stdout.split('\n').filter(Boolean);
-
-const stateOf = (process = ''): string =>
-  spawnSync('ps', ['-o', 'stat=', '-p', process], { encoding: 'utf8' }).stdout.trim();
+import { lab } from './lab.ts';
+import { leavesNothing } from './leftovers.ts';
 
 describe('a command in the QEMU lab', () => {
   it('has its input, output, errors, arguments, folder and exit status', async () => {
@@ -59,24 +49,7 @@ describe('a command in the QEMU lab', () => {
 
   it.for(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)('leaves no process and no file behind after %s', async (signal) => {
     const marker = `lab-${process.pid}-${signal}`;
-    const folder = mkdtempSync(join(tmpdir(), 'vtkit-lab-'));
-    try {
-      const child = spawn(script, ['qemu', '--', 'sh', '-c', 'echo started; sleep 60', marker], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-        env: { ...process.env, TMPDIR: folder },
-      });
-      await once(child.stdout, 'data');
-      const [machine] = processes('-P', `${child.pid}`);
-      expect(machine).toBeDefined();
-      child.kill(signal);
-      await once(child, 'close');
-      // Ended; what adopted it may not have asked for its status yet.
-      await expect.poll(() => stateOf(machine)).toMatch(/^Z|^$/);
-      expect(processes('-f', marker)).toEqual([]);
-      expect(readdirSync(folder)).toEqual([]);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    await leavesNothing(signal, marker, ['qemu', '--', 'sh', '-c', 'echo started; sleep 60', marker]);
   });
 
   it.each([
@@ -86,6 +59,8 @@ describe('a command in the QEMU lab', () => {
     [['qemu', '--timeout', 'soon', '--', 'true'], '--timeout takes seconds'],
     [['shell', 'qemu'], 'a shell needs a terminal'],
     [['xen', '--', 'true'], "there is no lab 'xen'"],
+    [['bochs', '--variant', 'no-iommu', '--', 'true'], "there is no variant 'no-iommu'"],
+    [['qemu', '--with', '/', '--', 'true'], '--with is for bochs'],
   ])('is refused with status 2 when asked for as %j', async (args, message) => {
     const { status, stderr } = await lab(args);
     expect(status).toBe(2);

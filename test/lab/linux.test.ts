@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../../src/backends.ts';
 import { Pc } from '../../src/machine/pc.ts';
-import { expectedOf, guests, imageOf } from '../conformance/manifest.ts';
+import { imageOf } from '../conformance/manifest.ts';
+import { compile, expectedLines, runnable, sectionsOf } from './programs.ts';
 
 interface InitialFile {
   readonly path: string;
@@ -22,17 +23,6 @@ const { debianKernel } = (await import(new URL('kernel.mjs', scripts).href)) as 
   debianKernel(): { release: string; kernel: string; initrd: string };
 };
 const { cpio } = (await import(new URL('cpio.mjs', scripts).href)) as { cpio(files: readonly InitialFile[]): Buffer };
-
-/** Conformance guests that the small runner does not have everything for. */
-const notHere: Readonly<Record<string, string>> = {
-  entry: 'it reads all of the multiboot information, of which the runner gives the memory sizes',
-  apic: "it tells LINT0 as our firmware leaves it; KVM's APIC has it edge-triggered",
-  'io-apic': 'interrupt lines are raised by a test device',
-  'debug-traps': 'KVM has no breakpoints of ports, and ignores BTF',
-  clock: 'it has no clock, and no sleep',
-  'string-io': 'its ports are those of a test device',
-};
-const nested = guests.filter(({ name, cpus }) => cpus === 1 && notHere[name] === undefined);
 
 /** With and without what 2005's processors lacked, and 2008's had. */
 const parameters = ['ept=1', 'ept=0', 'ept=1 flexpriority=0', 'ept=0 flexpriority=0'];
@@ -77,24 +67,21 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 async function bootLinux(): Promise<{ lines: readonly string[]; outcome: string; release: string }> {
   const { release, kernel, initrd } = debianKernel();
   execFileSync(fileURLToPath(new URL('../../scripts/build-guests', import.meta.url)));
-  const program = (name: string): InitialFile => {
-    const to = join(scratch, name);
-    execFileSync('gcc', [
-      '-O2',
-      '-Wall',
-      '-static',
-      '-o',
-      to,
-      fileURLToPath(new URL(`programs/${name}.c`, import.meta.url)),
-    ]);
-    return { path: `bin/${name}`, mode: 0o100755, content: readFileSync(to) };
-  };
+  const program = (name: string): InitialFile => ({
+    path: `bin/${name}`,
+    mode: 0o100755,
+    content: readFileSync(compile(name, scratch)),
+  });
   const own = cpio([
     { path: 'init', mode: 0o100755, content: Buffer.from(init) },
     program('kvm-hello'),
     program('kvm-run'),
     { path: 'guests', mode: 0o40755 },
-    ...nested.map((guest) => ({ path: `guests/${guest.name}`, mode: 0o100644, content: readFileSync(imageOf(guest)) })),
+    ...runnable.map((guest) => ({
+      path: `guests/${guest.name}`,
+      mode: 0o100644,
+      content: readFileSync(imageOf(guest)),
+    })),
   ]);
   // Linux unpacks one archive behind the other: the lab's modules, and then what is done with them here.
   const bytes = Buffer.concat([readFileSync(initrd), own]);
@@ -150,13 +137,7 @@ describe("Debian's Linux on the emulated processor", () => {
     expect(booted.lines.slice(at, at + 2), booted.lines.join('\n')).toEqual([`kvm_intel ${given}: ${flags}`, 'hello']);
   });
 
-  it.each(nested.map(({ name }) => name))('runs %s in non-root operation as outside', (name) => {
-    const guest = nested.find((each) => each.name === name) as (typeof nested)[number];
-    const from = booted.lines.indexOf(`=== ${name}`) + 1;
-    const to = booted.lines.findIndex((line, i) => i >= from && line.startsWith('==='));
-    const expected = expectedOf(guest)
-      .split('\n')
-      .filter((line) => line !== '');
-    expect(booted.lines.slice(from, to)).toEqual(expected);
+  it.for(runnable)('runs $name in non-root operation as outside', (guest) => {
+    expect(sectionsOf(booted.lines.join('\n')).get(guest.name)).toEqual(expectedLines(guest));
   });
 });

@@ -6,6 +6,12 @@ import { lab } from './lab.ts';
 
 const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
+const scripts = new URL('../../scripts/lab.d/', import.meta.url);
+const { variants } = (await import(new URL('variants.mjs', scripts).href)) as {
+  variants: Readonly<Record<string, { readonly small?: boolean }>>;
+};
+const { hasSmallKernel } = (await import(new URL('kernel.mjs', scripts).href)) as { hasSmallKernel(): boolean };
+
 type States = Readonly<Record<string, 'yes' | 'no' | 'unknown'>>;
 
 interface Expectation {
@@ -94,28 +100,54 @@ const expectations: readonly Expectation[] = [
     states: { ...everything, 'kvm.permission': 'no', 'kvm.api': 'unknown', 'kvm.usable': 'no' },
     remedies: { 'kvm.permission': 'group', 'kvm.usable': 'group' },
   },
+  {
+    variant: 'iommufd',
+    is: 'finds the same, and IOMMUFD',
+    states: everything,
+    remedies: { 'vt-c.sr-iov.vfs': 'echo N > /sys/bus/pci/devices/0000:01:00.0/sriov_numvfs' },
+  },
+  {
+    variant: 'netdevsim',
+    is: 'finds a kernel that could do everything, and nothing to do it with',
+    states: {
+      ...Object.fromEntries(Object.keys(everything).map((id) => [id, 'no' as const])),
+      'vt-x.kernel': 'yes',
+      'vt-d.kernel': 'yes',
+      'vt-c.sr-iov.kernel': 'yes',
+    },
+    remedies: { 'vt-d.usable': 'virtual IOMMU', 'vt-c.usable': 'physical function', 'kvm.usable': 'modprobe' },
+  },
 ];
 
+/** The probe's document, and behind a line the functions of each group as the kernel's own files have them. */
+const asked = `"$0" "$1" probe --json; echo =; ls -d /sys/kernel/iommu_groups/*/devices/* 2>/dev/null || true`;
+
 describe.for(expectations)('vtkit probe in the variant $variant', ({ variant, is, states, remedies }) => {
+  if (variants[variant]?.small && !hasSmallKernel()) {
+    it.skip(`${is}: the small kernel is not built (scripts/lab.d/build-kernel)`);
+    return;
+  }
   let document: ProbeDocument;
+  let groups: readonly string[];
   beforeAll(async () => {
-    const { stdout, stderr } = await lab([
-      'qemu',
-      '--variant',
-      variant,
-      '--',
-      process.execPath,
-      cli,
-      'probe',
-      '--json',
-    ]);
-    if (stdout === '') throw new Error(stderr);
-    document = JSON.parse(stdout) as ProbeDocument;
+    const command = ['sh', '-c', asked, process.execPath, cli];
+    const { stdout, stderr } = await lab(['qemu', '--variant', variant, '--', ...command]);
+    const [printed = '', listed = ''] = stdout.split('\n=\n');
+    if (printed === '') throw new Error(stderr);
+    document = JSON.parse(printed) as ProbeDocument;
+    groups = listed.split('\n').filter((line) => line !== '');
   });
 
   it(is, () => {
     const found = document.findings.filter(({ id }) => id in states).map(({ id, state }) => [id, state]);
     expect(Object.fromEntries(found)).toEqual(states);
+  });
+
+  it('shows the groups that sysfs has', () => {
+    const ours = document.iommu.groups?.flatMap(({ id, devices }) =>
+      devices.map((each) => `/sys/kernel/iommu_groups/${id}/devices/${each}`),
+    );
+    expect(ours?.sort() ?? []).toEqual([...groups].sort());
   });
 
   for (const [id, part] of Object.entries(remedies ?? {})) {

@@ -1,14 +1,6 @@
 // kvm-run.c: runs one conformance guest on /dev/kvm, with KVM's own interrupt controllers and timer; COM1 is the
 // output.
-#include <fcntl.h>
-#include <linux/kvm.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "vm.h"
 
 enum { kBytes = 64 << 20, kFlat = 0x7c00, kInformation = 0x9000, kCom1 = 0x3f8, kDebugExit = 0xf4 };
 
@@ -16,11 +8,6 @@ static uint8_t* memory;
 static uint8_t image[1 << 20];
 static size_t length;
 
-static void demand(int fine, const char* what) {
-  if (fine) return;
-  perror(what);
-  exit(1);
-}
 static uint32_t word(size_t at) {
   uint32_t value = 0;
   if (at + 4 <= length) memcpy(&value, image + at, 4);
@@ -47,45 +34,27 @@ int main(int argc, char** argv) {
   const int file = open(argv[1], O_RDONLY);
   length = (size_t)read(file, image, sizeof image);
   const int is_elf = word(0) == 0x464c457f;
-  const int kvm = open("/dev/kvm", O_RDWR), vm = ioctl(kvm, KVM_CREATE_VM, 0);
-  demand(vm >= 0, "KVM_CREATE_VM");
-  demand(ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000ul) == 0, "KVM_SET_TSS_ADDR");
-  demand(ioctl(vm, KVM_CREATE_IRQCHIP, 0) == 0, "KVM_CREATE_IRQCHIP");
-  struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
-  demand(ioctl(vm, KVM_CREATE_PIT2, &pit) == 0, "KVM_CREATE_PIT2");
-  memory = mmap(NULL, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  demand(memory != MAP_FAILED, "mmap");
-  struct kvm_userspace_memory_region region = {0, 0, 0, kBytes, (unsigned long)memory};
-  demand(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) == 0, "KVM_SET_USER_MEMORY_REGION");
-  const int vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-  demand(vcpu >= 0, "KVM_CREATE_VCPU");
-  struct kvm_cpuid2* cpuid = calloc(1, sizeof *cpuid + 256 * sizeof(struct kvm_cpuid_entry2));
-  cpuid->nent = 256;
-  demand(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) == 0, "KVM_GET_SUPPORTED_CPUID");
-  demand(ioctl(vcpu, KVM_SET_CPUID2, cpuid) == 0, "KVM_SET_CPUID2");
-  struct kvm_run* run =
-      mmap(NULL, (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-  demand(run != MAP_FAILED, "mmap of the vCPU");
+  const Vm vm = create_vm(kBytes, 1);
+  show_all_features(&vm);
+  memory = vm.memory;
+  struct kvm_run* run = vm.run;
 
   struct kvm_sregs sregs;
-  demand(ioctl(vcpu, KVM_GET_SREGS, &sregs) == 0, "KVM_GET_SREGS");
+  DEMAND(vm.vcpu, KVM_GET_SREGS, &sregs);
   struct kvm_regs regs = {.rflags = 2};
   if (is_elf) {
-    struct kvm_segment data = {.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1};
-    sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
-    sregs.cs = data;
-    sregs.cs.selector = 8, sregs.cs.type = 11;
-    sregs.cr0 |= 1;
+    set_flat(&sregs, 32);
     regs.rax = 0x2badb002, regs.rbx = kInformation, regs.rip = load_multiboot();
   } else {
     memcpy(memory + kFlat, image, length);
     sregs.cs.base = sregs.cs.selector = 0;
     regs.rip = kFlat, regs.rsp = kFlat;
   }
-  demand(ioctl(vcpu, KVM_SET_SREGS, &sregs) == 0 && ioctl(vcpu, KVM_SET_REGS, &regs) == 0, "KVM_SET_REGS");
+  DEMAND(vm.vcpu, KVM_SET_SREGS, &sregs);
+  DEMAND(vm.vcpu, KVM_SET_REGS, &regs);
 
   for (;;) {
-    demand(ioctl(vcpu, KVM_RUN, 0) == 0, "KVM_RUN");
+    DEMAND(vm.vcpu, KVM_RUN, 0);
     uint8_t* bytes = (uint8_t*)run + run->io.data_offset;
     const size_t count = (size_t)run->io.size * run->io.count;
     switch (run->exit_reason) {

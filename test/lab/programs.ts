@@ -1,0 +1,41 @@
+/** The static programs that a Linux without this machine's files runs, and the conformance guests that they can run. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expectedOf, type Guest, guests } from '../conformance/manifest.ts';
+
+/** Compiles test/lab/programs/NAME.c into a folder. @returns the program's path */
+export function compile(name: string, folder: string): string {
+  const to = join(folder, name);
+  const from = fileURLToPath(new URL(`programs/${name}.c`, import.meta.url));
+  execFileSync('gcc', ['-O2', '-Wall', '-static', '-o', to, from]);
+  return to;
+}
+
+/** Conformance guests that kvm-run does not have everything for. */
+const beyond: Readonly<Record<string, string>> = {
+  entry: 'it reads all of the multiboot information, of which the runner gives the memory sizes',
+  apic: "it tells LINT0 as our firmware leaves it; KVM's APIC has it edge-triggered",
+  'io-apic': 'interrupt lines are raised by a test device',
+  'debug-traps': 'KVM has no breakpoints of ports, and ignores BTF',
+  clock: 'it has no clock, and no sleep',
+  'string-io': 'its ports are those of a test device',
+};
+
+/** The guests for kvm-run. */
+export const runnable: readonly Guest[] = guests.filter(({ name, cpus }) => cpus === 1 && beyond[name] === undefined);
+
+const nonEmpty = (text: string): string[] => text.split(/\r?\n/).filter((line) => line !== '');
+
+export const expectedLines = (guest: Guest): string[] => nonEmpty(expectedOf(guest));
+
+/** Lines below `=== NAME`, by that name. */
+export function sectionsOf(output: string): ReadonlyMap<string, readonly string[]> {
+  const [, ...parts] = output.split(/^=== /m);
+  return new Map(
+    parts.map((part) => {
+      const [name = '', ...lines] = nonEmpty(part);
+      return [name, lines];
+    }),
+  );
+}
