@@ -1,5 +1,7 @@
 // The QEMU lab: a Linux with VT-d, SR-IOV and SVM in QEMU's translator, which needs no rights and no KVM.
 import { spawn } from 'node:child_process';
+import { backportedQemu } from './backported-qemu.mjs';
+import { LabError } from './error.mjs';
 import { debianKernel, smallKernel } from './kernel.mjs';
 import { devicesOf, transport, variants } from './variants.mjs';
 
@@ -17,14 +19,16 @@ function argumentsOf(variant, { kernel, initrd }, forInit = []) {
     ...forInit,
     ...(variant.user === undefined ? [] : [`vtkit.user=${variant.user}`]),
   ];
+  const chosen = devicesOf(variant);
+  // Every network card is connected to one hub, with nothing else behind it.
+  const wires = chosen.flatMap((device) => /netdev=(\w+)/.exec(device)?.[1] ?? []);
   return [
     // One thread: with several, QEMU 7.2 may keep running code that another processor has changed, and Linux hangs there.
     ...['-M', 'q35,kernel-irqchip=split', '-accel', 'tcg,thread=single', '-cpu', variant.cpu ?? 'max,la57=off'],
     ...['-m', '1G', '-smp', '2', '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-kernel', kernel, '-initrd', initrd, '-append', [...variant.kernel, ...options].join(' ')],
-    // A hub is what a network card is connected to, with nothing behind it.
-    ...['-netdev', 'hubport,id=wire,hubid=0'],
-    ...devicesOf(variant).flatMap((device) => ['-device', device]),
+    ...wires.flatMap((name) => ['-netdev', `hubport,id=${name},hubid=0`]),
+    ...chosen.flatMap((device) => ['-device', device]),
     ...['-fsdev', 'local,id=host,path=/,security_model=none,readonly=on,multidevs=remap'],
     ...['-device', 'virtio-9p-pci,addr=1e,fsdev=host,mount_tag=host'],
   ];
@@ -39,8 +43,25 @@ const portArguments = [
   ]),
 ];
 
+const qemuOf = ({ backported }) =>
+  backported ? backportedQemu() : { program: 'qemu-system-x86_64', options: [], environment: {} };
+
 /** A lab ends with the process that started it, however that ends. */
-const start = (args, stdio) => spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], { stdio });
+function start({ program, options, environment }, args, stdio) {
+  const env = { ...process.env, ...environment };
+  return spawn('setpriv', ['--pdeathsig', 'KILL', program, ...options, ...args], { stdio, env });
+}
+
+/** Why this machine cannot have a variant; undefined where it can. What is missing is fetched first. */
+export function lackOf(name) {
+  try {
+    qemuOf(variants[name]);
+    return undefined;
+  } catch (error) {
+    if (error instanceof LabError) return error.message;
+    throw error;
+  }
+}
 
 const kernelOf = ({ small }) => (small ? smallKernel() : debianKernel());
 
@@ -59,7 +80,7 @@ function jobOf(command) {
  */
 export function runInQemu(name, command, { signal, onConsole }) {
   const args = [...argumentsOf(variants[name], kernelOf(variants[name])), ...portArguments];
-  const machine = start(args, ['ignore', 'pipe', 'pipe', ...ports.map(() => 'pipe')]);
+  const machine = start(qemuOf(variants[name]), args, ['ignore', 'pipe', 'pipe', ...ports.map(() => 'pipe')]);
   const [stdin, stdout, stderr, control] = ports.map((_, index) => machine.stdio[descriptor(index)]);
   process.stdin.pipe(stdin);
   stdout.pipe(process.stdout);
@@ -93,7 +114,7 @@ export function shellInQemu(name, { signal }) {
   const { rows = 24, columns = 80 } = process.stdout;
   const job = `stty rows ${rows} cols ${columns}; ${jobOf(['bash', '-i'])}`;
   const args = argumentsOf(variants[name], kernelOf(variants[name]), [`vtkit.job=${encoded(job)}`]);
-  const machine = start([...args, '-serial', 'mon:stdio'], 'inherit');
+  const machine = start(qemuOf(variants[name]), [...args, '-serial', 'mon:stdio'], 'inherit');
   signal.addEventListener('abort', () => machine.kill('SIGKILL'));
   return new Promise((resolve, reject) => {
     machine.on('error', reject);
