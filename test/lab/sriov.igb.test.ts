@@ -5,9 +5,13 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { journalFolder } from '../../src/change/journal.ts';
+import type { Setting } from '../../src/netlink/vf-settings.ts';
+import { planCreate, planDestroy, planSettings } from '../../src/sriov/plan.ts';
 import { VfioDevice } from '../../src/vfio/device.ts';
+import { type Assignment, planAssignment } from '../../src/vfio/plan.ts';
 import { echo } from '../examples/82576/echo.ts';
 import { VirtualFunction } from '../examples/82576/virtual-function.ts';
+import { snippets } from '../support/documentation.ts';
 import { hostHas, requireOrSkip } from '../support/require.ts';
 import { bringUp, interfaceOf, ip, Peer, textOf } from './peer.ts';
 
@@ -48,37 +52,48 @@ const seen = (vf: number): Record<string, unknown> =>
   JSON.parse(ip('-j', 'link', 'show', name))[0].vfinfo_list[vf] as Record<string, unknown>;
 
 describe('vtkit sriov set, on an 82576', () => {
-  beforeAll(() => {
-    if (name !== '') succeeds('sriov', 'create', port, '--vfs', '2');
+  beforeAll(async () => {
+    if (name !== '') await planCreate(port, { vfs: 2 }).apply();
   });
-  afterAll(() => {
-    if (name !== '') succeeds('sriov', 'destroy', port);
-  });
-
-  it.each([
-    [['--mac', '52:54:00:aa:bb:cc'], { address: '52:54:00:aa:bb:cc' }],
-    [['--vlan', '100:3'], { vlan_list: [{ vlan: 100, qos: 3 }] }],
-    [['--rate', '500'], { rate: { max_tx: 500, min_tx: 0 } }],
-    [['--spoof-check', 'off'], { spoofchk: false }],
-    [['--spoof-check', 'on'], { spoofchk: true }],
-    [['--trust', 'on'], { trust: true }],
-  ])('%j is what iproute2 then tells, and has nothing to do a second time', (flags, told) => {
-    succeeds('sriov', 'set', port, '1', ...flags);
-    expect(seen(1)).toMatchObject(told);
-    expect(seen(0)).not.toMatchObject(told);
-    expect(succeeds('sriov', 'set', port, '1', ...flags)).toBe('nothing to do\n');
+  afterAll(async () => {
+    if (name !== '') await planDestroy(port).apply();
   });
 
-  it.each([
-    [['--rate', '100-500'], /EINVAL/, 'a rate that is guaranteed'],
-    [['--rate', '2000'], /EINVAL/, 'a rate above that of the link'],
-    [['--vlan', '100:0:802.1ad'], /EPROTONOSUPPORT|does not have this VLAN protocol/, 'another VLAN protocol'],
-    [['--link-state', 'disable'], /ENOTSUP|EOPNOTSUPP/, 'a link state'],
-    [['--mac', '01:00:5e:00:00:01'], /EINVAL/, 'the address of a group'],
-  ])('%j is refused by the driver: it does not have %s', (flags, said) => {
+  it('sets address, VLAN, rate, spoof check and trust, as iproute2 then tells, and has nothing to do a second time', () => {
+    const wanted = [
+      '--mac',
+      '52:54:00:aa:bb:cc',
+      '--vlan',
+      '100:3',
+      '--rate',
+      '500',
+      '--spoof-check',
+      'off',
+      '--trust',
+      'on',
+    ];
     const before = seen(0);
-    const { status, stderr } = vtkit('sriov', 'set', port, '0', ...flags);
-    expect([status, stderr]).toEqual([1, expect.stringMatching(said)]);
+    succeeds('sriov', 'set', port, '1', ...wanted);
+    expect(seen(1)).toMatchObject({
+      address: '52:54:00:aa:bb:cc',
+      vlan_list: [{ vlan: 100, qos: 3 }],
+      rate: { max_tx: 500, min_tx: 0 },
+      spoofchk: false,
+      trust: true,
+    });
+    expect(seen(0), 'its neighbour').toEqual(before);
+    expect(succeeds('sriov', 'set', port, '1', ...wanted)).toBe('nothing to do\n');
+  });
+
+  it.each<[string, Setting, RegExp]>([
+    ['a rate that is guaranteed', { name: 'rate', value: { min: 100, max: 500 } }, /EINVAL/],
+    ['a rate above that of the link', { name: 'rate', value: { min: 0, max: 2000 } }, /EINVAL/],
+    ['802.1ad', { name: 'vlan', value: { id: 100, qos: 0, protocol: '802.1ad' } }, /EPROTONOSUPPORT/],
+    ['a link state of its own', { name: 'linkState', value: 'disable' }, /ENOTSUP/],
+    ['the address of a group', { name: 'mac', value: '01:00:5e:00:00:01' }, /EINVAL/],
+  ])('is refused %s by the driver, and leaves the virtual function as it was', async (_, setting, said) => {
+    const before = seen(0);
+    await expect(planSettings(port, 0, [setting]).apply()).rejects.toThrow(said);
     expect(seen(0)).toEqual(before);
   });
 });
@@ -89,7 +104,7 @@ describe('vtkit sriov plan', () => {
   const want = (text: string): void => writeFileSync(file, text);
 
   it('brings ports to the state that the documentation wants, changes what differs later, and removes all', () => {
-    const [, documented = ''] = /^```yaml\n([\s\S]*?)^```$/m.exec(readFileSync(join(root, 'docs/sriov.md'), 'utf8')) ?? [];
+    const [documented = ''] = snippets('docs/sriov.md', 'yaml');
     want(documented);
     expect(plan()).toContain(`ip link set ${name} vf 0 vlan 100`);
     expect(driver(vfs[0])).toBeNull();
@@ -123,6 +138,7 @@ describe('vtkit sriov plan', () => {
 describe('virtual functions that a driver in TypeScript has', () => {
   const macs = ['52:54:00:00:00:01', '52:54:00:00:00:02', '52:54:00:00:00:03'] as const;
   let peer: Peer;
+  let assigned: Assignment | undefined;
   const opened: VfioDevice[] = [];
   const functions: VirtualFunction[] = [];
 
@@ -130,18 +146,18 @@ describe('virtual functions that a driver in TypeScript has', () => {
     if (name === '') return;
     peer = await Peer.open();
     succeeds('sriov', 'create', port, '--vfs', '3');
-    for (const [vf, mac] of macs.entries()) succeeds('sriov', 'set', port, String(vf), '--mac', mac);
-    succeeds('vfio', 'bind', ...vfs);
+    for (const [vf, mac] of macs.entries()) await planSettings(port, vf, [{ name: 'mac', value: mac }]).apply();
+    assigned = await planAssignment(vfs).apply();
     for (const address of vfs) {
       const device = VfioDevice.open(address);
       opened.push(device);
       functions.push(await VirtualFunction.open(device));
     }
   });
-  afterAll(() => {
+  afterAll(async () => {
     if (name === '') return;
     for (const device of opened) device.close();
-    succeeds('vfio', 'unbind', ...vfs);
+    await assigned?.release();
     succeeds('sriov', 'destroy', port);
     peer.close();
   });
@@ -171,8 +187,7 @@ describe('virtual functions that a driver in TypeScript has', () => {
   });
 
   it('send: each datagram comes back to who sent it', async () => {
-    const [vf] = functions;
-    if (vf === undefined) throw new Error('no virtual function');
+    const [vf] = functions as [VirtualFunction];
     const host = peer.host(30, macs[0]);
     const replies: string[] = [];
     peer.socket.on('message', (text, from) => replies.push(`${from.address}:${from.port} ${text}`));
@@ -186,16 +201,34 @@ describe('virtual functions that a driver in TypeScript has', () => {
     expect(functions.slice(1).map((each) => each.received.take())).toEqual([[], []]);
   });
 
-  it('reach one another through the port', async () => {
-    const [first, second] = functions;
-    if (first === undefined || second === undefined) throw new Error('no virtual functions');
+  it('reach one another through the port, each those of its VLAN', async () => {
+    const [first, second] = functions as [VirtualFunction, VirtualFunction];
     await peer.send('to go on', peer.host(30, macs[0]));
-    let frame: Uint8Array | undefined;
-    await expect.poll(() => (frame = first.received.take()[0])).toBeDefined();
-    const onward = Uint8Array.from(frame as Uint8Array);
-    for (const [at, mac] of [macs[1], macs[0]].entries())
-      onward.set(Buffer.from(mac.replaceAll(':', ''), 'hex'), at * 6);
-    await first.send(onward);
+    const frames: Uint8Array[] = [];
+    await expect.poll(() => frames.push(...first.received.take())).toBe(1);
+    const [frame = new Uint8Array()] = frames;
+    await first.send(addressed(frame, macs[1], macs[0]));
     expect(await received('to go on')).toEqual([[], ['to go on'], []]);
+
+    for (const vf of [1, 2]) await planSettings(port, vf, [{ name: 'vlan', value: vlan100 }]).apply();
+    // Broadcasts come back to who sent them, too.
+    await first.send(addressed(frame, broadcast, macs[0]));
+    expect(await received('to go on')).toEqual([['to go on'], [], []]);
+    await second.send(addressed(frame, broadcast, macs[1]));
+    expect(await received('to go on')).toEqual([[], ['to go on'], ['to go on']]);
+  });
+
+  it('are driven as the documentation shows', () => {
+    const [code = ''] = snippets('docs/sriov.md', 'ts');
+    expect(readFileSync(join(root, 'test/examples/82576/virtual-function.ts'), 'utf8')).toContain(code);
   });
 });
+
+const vlan100 = { id: 100, qos: 0, protocol: '802.1q' } as const;
+const broadcast = 'ff:ff:ff:ff:ff:ff';
+
+function addressed(frame: Uint8Array, to: string, from: string): Uint8Array {
+  const copy = Uint8Array.from(frame);
+  copy.set(Buffer.from(`${to}:${from}`.replaceAll(':', ''), 'hex'));
+  return copy;
+}

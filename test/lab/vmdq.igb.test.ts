@@ -1,11 +1,12 @@
 /** VMDq: a port through VFIO, whose receive queues are pools of a driver in TypeScript. */
-import { readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { VfioDevice } from '../../src/vfio/device.ts';
 import { type Assignment, planAssignment } from '../../src/vfio/plan.ts';
 import { openPools, type Pool } from '../examples/82576/pools.ts';
 import type { ReceiveQueue } from '../examples/82576/queues.ts';
+import { snippets } from '../support/documentation.ts';
 import { hostHas, requireOrSkip } from '../support/require.ts';
 import { Peer, textOf } from './peer.ts';
 
@@ -71,6 +72,11 @@ describe('a port of which four pools are made', () => {
     await peer.send('for all', peer.broadcast);
     await peer.send('behind it', hosts[2] as string);
     expect(await received('behind it')).toEqual([['for all'], ['for all'], ['behind it'], ['for all']]);
+  });
+
+  it('is what the documentation shows', () => {
+    const [code = ''] = snippets('docs/vfio.md', 'ts');
+    expect(readFileSync(new URL('../examples/82576/pools.ts', import.meta.url), 'utf8')).toContain(code);
   });
 
   it('goes round its rings: two hundred frames on 64 descriptors', async () => {
