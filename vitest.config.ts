@@ -63,7 +63,16 @@ export default defineConfig({
         },
       },
       ...Object.entries(machines).map(([variant, include]) => ({
-        test: { ...common, name: `lab-${variant}`, pool: labPool, isolate: false, fileParallelism: false, include },
+        test: {
+          ...common,
+          name: `lab-${variant}`,
+          pool: labPool,
+          isolate: false,
+          fileParallelism: false,
+          globalSetup: ['test/conformance/setup.ts'],
+          expect: { poll: { timeout: 20_000 } },
+          include,
+        },
       })),
     ],
   },

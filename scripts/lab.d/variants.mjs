@@ -85,19 +85,19 @@ export const variants = {
     modules: ['kvm_amd'],
     small: true,
   },
-  igb: {
-    is: 'an 82576 with SR-IOV and VMDq, and an e1000e at the other end of its cable',
-    devices: ['vtd', 'rootPorts', 'nvmeWithVfs', 'igb'],
-    kernel: intelIommuOn,
-    modules: [...modules, 'igb', 'igbvf'],
-    backported: true,
-  },
   netdevsim: {
     is: 'the same kernel with simulated network cards, and no other device',
     devices: [],
     kernel: [],
     modules: [],
     small: true,
+  },
+  igb: {
+    is: 'an 82576 with SR-IOV and VMDq, and an e1000e at the other end of its cable',
+    devices: ['vtd', 'rootPorts', 'nvmeWithVfs', 'igb'],
+    kernel: intelIommuOn,
+    modules: [...modules, 'igb', 'igbvf'],
+    backported: true,
   },
 };
 

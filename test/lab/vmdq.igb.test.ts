@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { VfioDevice } from '../../src/vfio/device.ts';
 import { type Assignment, planAssignment } from '../../src/vfio/plan.ts';
+import { planPools } from '../../src/vmdq/plan.ts';
 import { openPools, type Pool } from '../examples/82576/pools.ts';
 import type { ReceiveQueue } from '../examples/82576/queues.ts';
 import { snippets } from '../support/documentation.ts';
@@ -52,6 +53,15 @@ describe('a port of which four pools are made', () => {
       .toContain(last);
     return got;
   }
+
+  it('has no pools by its driver, which says what to do in their place', () => {
+    expect(() => planPools(port, { pools: 4 })).toThrow(
+      expect.objectContaining({
+        message: expect.stringContaining('uses its 8 pools for virtual functions alone'),
+        hint: expect.stringContaining('take the port with vtkit vfio bind and program its pools'),
+      }),
+    );
+  });
 
   it('has each frame in the queue of the pool with its address, and in no other', async () => {
     const counts = [3, 5, 7, 2];

@@ -1,7 +1,7 @@
 /** VMDq: the port's receive queues as pools, to which it sorts frames by their address. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Region, VfioDevice } from '../../../src/vfio/device.ts';
+import type { Region, VfioDevice } from '../../../src/index.ts';
 import { ReceiveQueue } from './queues.ts';
 import { BMCR, CTRL, MDIC, MRQC, port, RAH, RCTL, STATUS, VMOLR, VT_CTL } from './registers.ts';
 import { until } from './until.ts';

@@ -1,6 +1,5 @@
 /** A receive and a transmit queue of the 82576: rings of advanced descriptors (datasheet 7.1.5, 7.2.2.3) in memory that the device reaches. */
-import type { Region } from '../../../src/vfio/device.ts';
-import type { DmaBuffer, DmaSpace } from '../../../src/vfio/dma.ts';
+import type { DmaBuffer, DmaSpace, Region } from '../../../src/index.ts';
 import { DCTL, descriptorDone, queue, SRRCTL, transmit } from './registers.ts';
 import { until } from './until.ts';
 

@@ -1,5 +1,5 @@
 /** A virtual function of the 82576: its address from the port's driver, by mailbox; then frames in and out. */
-import type { Region, VfioDevice } from '../../../src/vfio/device.ts';
+import type { Region, VfioDevice } from '../../../src/index.ts';
 import { ReceiveQueue, TransmitQueue } from './queues.ts';
 import { CTRL, mailbox, message, virtualFunction } from './registers.ts';
 import { until } from './until.ts';
