@@ -57,18 +57,7 @@ describe('vtkit sriov set, on an 82576', () => {
   });
 
   it('sets address, VLAN, rate, spoof check and trust, as iproute2 then tells, and has nothing to do a second time', () => {
-    const wanted = [
-      '--mac',
-      '52:54:00:aa:bb:cc',
-      '--vlan',
-      '100:3',
-      '--rate',
-      '500',
-      '--spoof-check',
-      'off',
-      '--trust',
-      'on',
-    ];
+    const wanted = '--mac 52:54:00:aa:bb:cc --vlan 100:3 --rate 500 --spoof-check off --trust on'.split(' ');
     const before = seen(0);
     succeeds('sriov', 'set', port, '1', ...wanted);
     expect(seen(1)).toMatchObject({

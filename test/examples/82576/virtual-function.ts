@@ -35,22 +35,18 @@ export class VirtualFunction {
 }
 
 async function reset(registers: Region): Promise<string> {
-  registers.write32(virtualFunction.CTRL, CTRL.reset);
-  // Reading ends the status bits: what was seen is kept.
-  let seen = 0;
-  const comes = async (bit: number, otherwise: string): Promise<void> => {
-    await until(() => {
-      seen |= registers.read32(virtualFunction.mailbox);
-      return (seen & bit) !== 0;
-    }, otherwise);
-    seen &= ~bit;
+  // Reading the register ends its status bits.
+  const is = (bit: number): boolean => (registers.read32(virtualFunction.mailbox) & bit) !== 0;
+  const claim = (): boolean => {
+    registers.write32(virtualFunction.mailbox, mailbox.ours);
+    return is(mailbox.ours);
   };
-  await comes(mailbox.resetDone, 'the port does not end its own reset: is its driver there?');
-
-  registers.write32(virtualFunction.mailbox, mailbox.ours);
+  registers.write32(virtualFunction.CTRL, CTRL.reset);
+  await until(() => is(mailbox.resetDone), 'the port does not end its own reset: is its driver there?');
+  await until(claim, "the port's driver does not leave the mailbox");
   registers.write32(virtualFunction.mailboxMemory, message.reset);
   registers.write32(virtualFunction.mailbox, mailbox.request);
-  await comes(mailbox.message, "the port's driver does not answer the reset: is the port up?");
+  await until(() => is(mailbox.message), "the port's driver does not answer the reset: is the port up?");
   const [said = 0, low = 0, high = 0] = registers.read32s(
     Uint32Array.of(0, 4, 8).map((offset) => virtualFunction.mailboxMemory + offset),
   );

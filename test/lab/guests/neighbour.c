@@ -19,23 +19,24 @@ struct descriptor {
 };
 static volatile struct descriptor received[kEntries] __attribute__((aligned(4096)));
 static volatile struct descriptor sent[kEntries] __attribute__((aligned(4096)));
-static uint8_t frames[kEntries][kFrame] __attribute__((aligned(4096)));
-static uint8_t frame[kEntries][kFrame] __attribute__((aligned(4096)));
+static volatile uint8_t frames[kEntries][kFrame] __attribute__((aligned(4096)));
+static volatile uint8_t frame[kEntries][kFrame] __attribute__((aligned(4096)));
 
 static volatile uint32_t* registers;
 static uint8_t mac[6];
 static unsigned next_received, next_sent;
 
+// Reading the register ends its status bits.
 static void await_mailbox(uint32_t bit) {
-  static uint32_t seen;  // reading ends the status bits
-  while (!(seen & bit)) seen |= registers[kMailbox];
-  seen &= ~bit;
+  while (!(registers[kMailbox] & bit)) __asm__ volatile("pause");
 }
 
 static int reset(void) {
   registers[kCtrl] = 1u << 26;
   await_mailbox(1u << 7);
-  registers[kMailbox] = 1u << 2;
+  do {
+    registers[kMailbox] = 1u << 2;  // the buffer is the guest's while the port's driver does not write to it
+  } while (!(registers[kMailbox] & 1u << 2));
   registers[kMailboxMemory] = 1;
   registers[kMailbox] = 1;
   await_mailbox(1u << 4);
@@ -61,8 +62,8 @@ static void offer(unsigned index) {
 }
 
 // What kind of frame it is stands behind an EtherType for local experiments (IEEE 802).
-static void send(const uint8_t* to, uint8_t kind) {
-  uint8_t* at = frame[next_sent];
+static void send(const volatile uint8_t* to, uint8_t kind) {
+  volatile uint8_t* at = frame[next_sent];
   for (int i = 0; i < kHello; i++)
     at[i] = (uint8_t)(i < 6 ? to[i] : i < 12 ? mac[i - 6] : i == 12 ? 0x88 : i == 13 ? 0xb5 : kind);
   volatile struct descriptor* descriptor = &sent[next_sent];
@@ -74,14 +75,14 @@ static void send(const uint8_t* to, uint8_t kind) {
   while (!(descriptor->word[1] & 1)) __asm__ volatile("pause");
 }
 
-static void print_mac(const uint8_t* address) {
+static void print_mac(const volatile uint8_t* address) {
   for (int i = 0; i < 6; i++) {
     if (i > 0) print(":");
     print_hex(address[i], 2);
   }
 }
 
-static int is_own(const uint8_t* address) {
+static int is_own(const volatile uint8_t* address) {
   for (int i = 0; i < 6; i++) {
     if (address[i] != mac[i]) return 0;
   }
@@ -110,8 +111,9 @@ void guest_main(void) {
   for (unsigned turn = 0; !greeted || !answered; turn++) {
     if (turn % 0x10000 == 0) send(everybody, 'h');
     if (!(received[next_received].word[0] & 1)) continue;
-    const uint8_t* came = frames[next_received];
-    const uint8_t *from = came + 6, kind = came[14];
+    const volatile uint8_t* came = frames[next_received];
+    const volatile uint8_t* from = came + 6;
+    const uint8_t kind = came[14];
     // A broadcast comes back to who sent it, too.
     if (came[12] == 0x88 && came[13] == 0xb5 && !is_own(from)) {
       if (kind == 'h') {
