@@ -20,7 +20,7 @@ function run(program, args, cwd) {
 
 const aptGet = (args, cwd) => run('apt-get', [...options, ...args], cwd);
 
-/** What a package of no content of its own stands for. */
+/** What a package depends on. */
 export function dependencies(name) {
   return [...run('apt-cache', ['depends', name]).matchAll(/Depends: (\S+)/g)].map(([, dependency]) => dependency);
 }

@@ -19,7 +19,7 @@ export function backportedQemu() {
 const parts = (folder) => ({
   program: join(folder, 'usr/bin/qemu-system-x86_64'),
   options: ['qemu', 'seabios'].flatMap((name) => ['-L', join(folder, 'usr/share', name)]),
-  // Built in is where the release's own modules are: those of another build are refused.
+  // The folder that is built in has the modules of the release's own QEMU, which are of another build.
   environment: { QEMU_MODULE_DIR: join(folder, 'usr/lib/x86_64-linux-gnu/qemu') },
 });
 

@@ -26,14 +26,12 @@ const network = '192.0.2';
 
 export class Peer {
   readonly name: string;
-  readonly mac: string;
   readonly address = `${network}.1`;
   readonly broadcast = `${network}.255`;
   readonly socket: Socket;
 
   private constructor(name: string, socket: Socket) {
     this.name = name;
-    this.mac = readFileSync(`/sys/class/net/${name}/address`, 'utf8').trim();
     this.socket = socket;
   }
 

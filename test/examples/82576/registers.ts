@@ -12,7 +12,7 @@ export const port = {
   MRQC: 0x5818, // 8.10 what sorts frames to queues
   VT_CTL: 0x581c, // 8.14 sorting to pools
   VMOLR: 0x5ad0, // 8.14 what a pool takes, four bytes apart
-  queues: { receive: 0xc000, transmit: 0xe000, stride: 0x40 },
+  queues: { receive: 0xc000, stride: 0x40 },
 } as const;
 
 /** Of a virtual function: BAR 0 (8.26). */
@@ -20,7 +20,7 @@ export const virtualFunction = {
   CTRL: 0x0000,
   mailbox: 0x0c40,
   mailboxMemory: 0x0800,
-  queues: { receive: 0x2800, transmit: 0x3800, stride: 0x100 },
+  queues: { receive: 0x2800, transmit: 0x3800 },
 } as const;
 
 /** Of a queue, from its first register on: receive queues 8.10.2 to 8.10.10, transmit queues 8.12. */
@@ -55,13 +55,11 @@ export const mailbox = {
   acknowledge: 1 << 1,
   ours: 1 << 2,
   message: 1 << 4,
-  acknowledged: 1 << 5,
-  resetBegun: 1 << 6,
   resetDone: 1 << 7,
 } as const;
 
 /** First words of messages, as Linux' igb has them: the datasheet leaves them to software. */
-export const message = { reset: 1, done: 1 << 31, refused: 1 << 30 } as const;
+export const message = { reset: 1, done: 1 << 31 } as const;
 
 /** Advanced transmit descriptors of data (7.2.2.3): a frame in one buffer, with its CRC added. */
 export const transmit = {
