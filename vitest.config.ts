@@ -9,11 +9,14 @@ const common = { testTimeout: 60_000, hookTimeout: 60_000, pool: 'forks' as cons
 const inside = ['test/lab/**/*.qemu.test.ts'];
 /** Files that start Bochs, which takes minutes. */
 const slow = ['test/lab/**/*.bochs.test.ts'];
+/** The same in the lab with an 82576. */
+const insideIgb = ['test/lab/**/*.igb.test.ts'];
 
 /** Files that run on the small kernel too, where it is there: with IOMMUFD, and with simulated network cards. */
 const small: Readonly<Record<string, string[]>> = hasSmallKernel()
   ? { netdevsim: ['test/lab/vf-settings.qemu.test.ts'], iommufd: ['test/lab/vfio.qemu.test.ts'] }
   : {};
+const machines = { ...small, igb: insideIgb };
 
 /** `unit` needs nothing but Node; `host` uses the built addon and this machine's /dev/kvm; the
  * labs' projects boot machines of their own. */
@@ -46,7 +49,7 @@ export default defineConfig({
           ...common,
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
-          exclude: [...inside, ...slow],
+          exclude: [...inside, ...insideIgb, ...slow],
           fileParallelism: false,
         },
       },
@@ -70,8 +73,17 @@ export default defineConfig({
           include: slow,
         },
       },
-      ...Object.entries(small).map(([variant, include]) => ({
-        test: { ...common, name: `lab-${variant}`, pool: labPool, isolate: false, fileParallelism: false, include },
+      ...Object.entries(machines).map(([variant, include]) => ({
+        test: {
+          ...common,
+          name: `lab-${variant}`,
+          pool: labPool,
+          isolate: false,
+          fileParallelism: false,
+          globalSetup: ['test/conformance/setup.ts'],
+          expect: { poll: { timeout: 20_000 } },
+          include,
+        },
       })),
     ],
   },

@@ -1,29 +1,17 @@
 // The kernel of a lab: Debian's package, fetched once and checked by apt, with the modules that the labs load.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
-import { homedir } from 'node:os';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { dependencies, download } from './apt.mjs';
+import { cache, newest, openCache, smallKernelName, touch } from './cache.mjs';
 import { cpio } from './cpio.mjs';
 import { LabError } from './error.mjs';
 import { allModules } from './variants.mjs';
 
-const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'vtkit', 'lab');
 const init = new URL('init', import.meta.url);
 const busybox = '/bin/busybox';
-const smallName = 'kernel-lab.tar.gz';
 /**
  * A kernel of Debian's source, as scripts/lab.d/build-kernel leaves it: lab/boot/{vmlinuz,config}-lab and its few modules in one
  * archive, in the cache or beside the checkout.
@@ -31,7 +19,7 @@ const smallName = 'kernel-lab.tar.gz';
 const smallArchive =
   process.env.VTKIT_LAB_KERNEL ??
   [
-    join(cache, smallName),
+    join(cache, smallKernelName),
     fileURLToPath(new URL('../../../shared/lab-kernel/kernel-lab.tar.gz', import.meta.url)),
   ].find((file) => existsSync(file));
 
@@ -47,8 +35,7 @@ export function smallKernel() {
       'the kernel with IOMMUFD and netdevsim is not there',
       'build it: scripts/lab.d/build-kernel, or set VTKIT_LAB_KERNEL to the archive that this made elsewhere',
     );
-  mkdirSync(cache, { recursive: true });
-  forgetUnused();
+  openCache();
   const hash = createHash('sha256');
   for (const file of [smallArchive, init, busybox]) hash.update(readFileSync(file));
   hash.update(JSON.stringify(smallModules));
@@ -66,15 +53,14 @@ export function smallKernel() {
       rmSync(folder, { recursive: true });
     }
   }
-  for (const file of [kernel, initrd]) utimesSync(file, new Date(), new Date());
+  touch(kernel, initrd);
   return { kernel, initrd };
 }
 
 /** @returns {{ release: string, kernel: string, initrd: string }} files in the cache, made where they are missing */
 export function debianKernel() {
-  mkdirSync(cache, { recursive: true });
-  forgetUnused();
-  const archive = cachedPackage() ?? fetchPackage();
+  openCache();
+  const archive = newest(/^linux-image-.*\.deb$/) ?? fetchPackage();
   const release = basename(archive).replace(/^linux-image-|_.*$/g, '');
   const kernel = join(cache, `vmlinuz-${release}`);
   // What the initial file system is made of is its name: whoever changes a part gets another file.
@@ -85,45 +71,20 @@ export function debianKernel() {
     .slice(0, 16);
   const initrd = join(cache, `initrd-${release}-${hash}`);
   if (!existsSync(kernel) || !existsSync(initrd)) unpack(archive, release, { kernel, initrd });
-  for (const file of [archive, kernel, initrd]) utimesSync(file, new Date(), new Date());
+  touch(archive, kernel, initrd);
   return { release, kernel, initrd };
 }
 
-/** Other checkouts may use the same cache: only what none has used for a month goes, and not what took so long to build. */
-function forgetUnused() {
-  const month = 30 * 24 * 3600 * 1000;
-  for (const name of readdirSync(cache).filter((each) => each !== smallName)) {
-    const file = join(cache, name);
-    if (Date.now() - statSync(file, { throwIfNoEntry: false })?.mtimeMs > month) rmSync(file, { recursive: true });
-  }
-}
-
-function cachedPackage() {
-  const names = readdirSync(cache).filter((file) => /^linux-image-.*\.deb$/.test(file));
-  const newest = names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
-  return newest && join(cache, newest);
-}
-
-/** apt-get compares the file with the signed index of the distribution. */
 function fetchPackage() {
   const folder = mkdtempSync(join(cache, 'fetch-'));
   try {
-    const depends = execFileSync('apt-cache', ['depends', 'linux-image-amd64'], { encoding: 'utf8' });
-    const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
+    const name = dependencies('linux-image-amd64').find((each) => each.startsWith('linux-image-'));
     if (name === undefined)
       throw new LabError('apt knows no kernel: linux-image-amd64 has no package', 'run: apt-get update');
-    const options = ['-qq', '-o', 'APT::Sandbox::User=root', '-o', 'Acquire::Retries=3'];
-    execFileSync('apt-get', [...options, 'download', name], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
-    const [file] = readdirSync(folder);
-    renameSync(join(folder, file), join(cache, file));
-    return join(cache, file);
-  } catch (cause) {
-    if (cause instanceof LabError) throw cause;
-    const said = cause.stderr?.toString().trim() || cause.message;
-    throw new LabError(
-      `the kernel package could not be fetched: ${said}`,
-      'the labs need Debian and its package index (apt-get update)',
-    );
+    const [file] = download([name], folder);
+    const archive = join(cache, basename(file));
+    renameSync(file, archive);
+    return archive;
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,9 +1,10 @@
 // The QEMU lab: a Linux with VT-d, SR-IOV and SVM in QEMU's translator, which needs no rights and no KVM.
+import { backportedQemu } from './backported-qemu.mjs';
+import { LabError } from './error.mjs';
 import { debianKernel, smallKernel } from './kernel.mjs';
 import { jobOf, start, statusIn } from './process.mjs';
 import { devicesOf, transport, variants } from './variants.mjs';
 
-const emulator = 'qemu-system-x86_64';
 const ports = ['stdin', 'stdout', 'stderr', 'control'];
 /** The file descriptor of a port in QEMU. */
 const descriptor = (index) => 3 + index;
@@ -16,14 +17,16 @@ function argumentsOf(variant, { kernel, initrd }, forInit = []) {
     ...forInit,
     ...(variant.user === undefined ? [] : [`vtkit.user=${variant.user}`]),
   ];
+  const chosen = devicesOf(variant);
+  // Every network card is connected to one hub, with nothing else behind it.
+  const wires = chosen.flatMap((device) => /netdev=(\w+)/.exec(device)?.[1] ?? []);
   return [
     // One thread: with several, QEMU 7.2 may keep running code that another processor has changed, and Linux hangs there.
     ...['-M', 'q35,kernel-irqchip=split', '-accel', 'tcg,thread=single', '-cpu', variant.cpu ?? 'max,la57=off'],
     ...['-m', '1G', '-smp', '2', '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-kernel', kernel, '-initrd', initrd, '-append', [...variant.kernel, ...options].join(' ')],
-    // A hub is what a network card is connected to, with nothing behind it.
-    ...['-netdev', 'hubport,id=wire,hubid=0'],
-    ...devicesOf(variant).flatMap((device) => ['-device', device]),
+    ...wires.flatMap((name) => ['-netdev', `hubport,id=${name},hubid=0`]),
+    ...chosen.flatMap((device) => ['-device', device]),
     ...['-fsdev', 'local,id=host,path=/,security_model=none,readonly=on,multidevs=remap'],
     ...['-device', 'virtio-9p-pci,addr=1e,fsdev=host,mount_tag=host'],
   ];
@@ -38,6 +41,26 @@ const portArguments = [
   ]),
 ];
 
+const qemuOf = ({ backported }) =>
+  backported ? backportedQemu() : { program: 'qemu-system-x86_64', options: [], environment: {} };
+
+/** QEMU of a variant, as a process of ours. */
+function startQemu(variant, args, stdio) {
+  const { program, options, environment } = qemuOf(variant);
+  return start(program, [...options, ...args], { stdio, env: { ...process.env, ...environment } });
+}
+
+/** Why this machine cannot have a variant; undefined where it can. What is missing is fetched first. */
+export function lackOf(name) {
+  try {
+    qemuOf(variants[name]);
+    return undefined;
+  } catch (error) {
+    if (error instanceof LabError) return error.message;
+    throw error;
+  }
+}
+
 const kernelOf = ({ small }) => (small ? smallKernel() : debianKernel());
 
 const encoded = (job) => Buffer.from(job).toString('base64');
@@ -48,7 +71,7 @@ const encoded = (job) => Buffer.from(job).toString('base64');
  */
 export function runInQemu(name, command, { signal, onConsole }) {
   const args = [...argumentsOf(variants[name], kernelOf(variants[name])), ...portArguments];
-  const machine = start(emulator, args, { stdio: ['ignore', 'pipe', 'pipe', ...ports.map(() => 'pipe')] });
+  const machine = startQemu(variants[name], args, ['ignore', 'pipe', 'pipe', ...ports.map(() => 'pipe')]);
   const [stdin, stdout, stderr, control] = ports.map((_, index) => machine.stdio[descriptor(index)]);
   process.stdin.pipe(stdin);
   stdout.pipe(process.stdout);
@@ -81,7 +104,7 @@ export function shellInQemu(name, { signal }) {
   const { rows = 24, columns = 80 } = process.stdout;
   const job = `stty rows ${rows} cols ${columns}; ${jobOf(['bash', '-i'])}`;
   const args = argumentsOf(variants[name], kernelOf(variants[name]), [`vtkit.job=${encoded(job)}`]);
-  const machine = start(emulator, [...args, '-serial', 'mon:stdio'], { stdio: 'inherit' });
+  const machine = startQemu(variants[name], [...args, '-serial', 'mon:stdio'], 'inherit');
   signal.addEventListener('abort', () => machine.kill('SIGKILL'));
   return new Promise((resolve, reject) => {
     machine.on('error', reject);

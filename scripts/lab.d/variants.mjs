@@ -11,6 +11,12 @@ const devices = {
   ],
   nvme: ['nvme,id=nvme2,bus=port2,serial=plain'],
   e1000e: ['e1000e,bus=port3,netdev=wire'],
+  // 8086:10c9 at 03:00.0, whose virtual functions are 03:10.0, 03:10.2 and so on, and what is at the other end of its cable.
+  igb: [
+    'pcie-root-port,id=port4,addr=4,chassis=4',
+    'igb,bus=port3,netdev=port,mac=52:54:00:82:57:60',
+    'e1000e,bus=port4,netdev=peer,mac=52:54:00:82:57:40',
+  ],
   // Behind a conventional bridge functions cannot be told apart: 05:01.0 and 05:02.0 are one group with it.
   sharedGroup: [
     'pcie-root-port,id=port4,addr=4,chassis=4',
@@ -29,7 +35,10 @@ const modules = [
 ];
 const intelIommuOn = ['intel_iommu=on', 'iommu=pt'];
 
-/** @type {Record<string, { is: string, devices: string[], kernel: string[], modules: string[], cpu?: string, user?: string, small?: boolean }>} */
+/**
+ * `small` is the kernel of Debian's source, `backported` the QEMU of its backports.
+ * @type {Record<string, { is: string, devices: string[], kernel: string[], modules: string[], cpu?: string, user?: string, small?: boolean, backported?: boolean }>}
+ */
 export const variants = {
   default: {
     is: 'VT-d with interrupt remapping, NVMe with SR-IOV, NVMe, e1000e, and SVM for /dev/kvm',
@@ -82,6 +91,13 @@ export const variants = {
     kernel: [],
     modules: [],
     small: true,
+  },
+  igb: {
+    is: 'an 82576 with SR-IOV and VMDq, and an e1000e at the other end of its cable',
+    devices: ['vtd', 'rootPorts', 'nvmeWithVfs', 'igb'],
+    kernel: intelIommuOn,
+    modules: [...modules, 'igb', 'igbvf'],
+    backported: true,
   },
 };
 

@@ -4,6 +4,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import type { PoolOptions, PoolRunnerInitializer, PoolWorker } from 'vitest/node';
+// @ts-expect-error: the labs' scripts run without a build, and so have no types
+import { lackOf } from '../../scripts/lab.d/qemu.mjs';
 
 const script = fileURLToPath(new URL('../../scripts/lab', import.meta.url));
 const worker = fileURLToPath(new URL('worker.mjs', import.meta.url));
@@ -43,16 +45,21 @@ class LabWorker implements PoolWorker {
     return message;
   }
 
-  /** Ends when the worker in the machine says that it listens. */
+  /** Ends when the worker in the machine says that it listens; without the machine it runs here, and tests skip with the reason. */
   start(): Promise<void> {
     // Messages have descriptors of their own: whatever a test prints is no message.
     const command = ['sh', '-c', 'exec node "$0" 3<&0 4>&1 </dev/null >&2', worker];
     const counts = ['VTKIT_BIND_CYCLES', 'VTKIT_VF_CYCLES'].flatMap((name) =>
       process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`],
     );
-    const environment = ['env', 'NODE_ENV=test', 'VITEST=true', ...counts];
-    const options = ['qemu', '--variant', this.#variant, '--', ...environment, ...command];
-    const machine = spawn(script, options, { stdio: 'pipe' });
+    const environment = ['NODE_ENV=test', 'VITEST=true', ...counts];
+    const lacks: string | undefined = lackOf(this.#variant);
+    const machine =
+      lacks === undefined
+        ? spawn(script, ['qemu', '--variant', this.#variant, '--', 'env', ...environment, ...command], {
+            stdio: 'pipe',
+          })
+        : spawn('env', [...environment, `VTKIT_LAB_LACKS=${lacks}`, ...command], { stdio: 'pipe' });
     this.#machine = machine;
     machine.stderr.pipe(this.#errors, { end: false });
     machine.stdin.on('error', (error) => this.#emit('error', error));

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { journalFolder } from '../../src/change/journal.ts';
 import { planCreate, planDestroy } from '../../src/sriov/plan.ts';
+import { snippets } from '../support/documentation.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const cli = join(root, 'dist/cli/main.js');
@@ -110,7 +111,7 @@ describe('vtkit sriov', () => {
   });
 
   it('is what the documentation does', () => {
-    const [, code = ''] = /^```js\n([\s\S]*?)^```$/m.exec(readFileSync(join(root, 'docs/sriov.md'), 'utf8')) ?? [];
+    const [code = ''] = snippets('docs/sriov.md', 'js');
     const here = code.replace("'vtkit'", `'${join(root, 'dist/index.js')}'`);
     const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', here], {
       encoding: 'utf8',

@@ -19,6 +19,7 @@ import { Sysfs } from '../../src/change/sysfs.ts';
 import { KernelError } from '../../src/errors.ts';
 import { VfioDevice } from '../../src/vfio/device.ts';
 import { AssignmentPlan, planAssignment } from '../../src/vfio/plan.ts';
+import { snippets } from '../support/documentation.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const cli = join(root, 'dist/cli/main.js');
@@ -201,7 +202,7 @@ describe('an NVMe controller', () => {
   });
 
   it('is what the documentation drives', () => {
-    const [, code = ''] = /^```js\n([\s\S]*?)^```$/m.exec(readFileSync(join(root, 'docs/vfio.md'), 'utf8')) ?? [];
+    const [code = ''] = snippets('docs/vfio.md', 'js');
     const { status, stdout, stderr } = script(code);
     expect(stderr).toBe('');
     expect([status, stdout]).toEqual([0, '10400\nthe device finds it at 0x100000\n']);

@@ -18,6 +18,7 @@ const features = {
     }
   },
   iasl: () => existsSync('/usr/bin/iasl') || 'iasl is not installed (the Debian package acpica-tools)',
+  qemu10: () => process.env.VTKIT_LAB_LACKS ?? true,
   chromium: () => chromiumPath !== undefined || 'no Chromium is installed (the Debian package chromium)',
 } as const;
 
