@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -62,8 +63,8 @@ class DmaMemory : public Napi::ObjectWrap<DmaMemory> {
 template <typename Space>
 struct SpaceCalls {
   std::optional<Space> held;
-  /** LIFETIME: pages that devices reach stay mapped here as long as the address space is open. */
-  std::vector<std::shared_ptr<os::Mapping>> pinned;
+  /** LIFETIME: pages that devices reach, by I/O address, stay mapped here until they are unmapped there. */
+  std::map<uint64_t, std::shared_ptr<os::Mapping>> pinned;
 
   Napi::Value map(const Napi::CallbackInfo& info, const Classes& classes) {
     Space& space = open(info, held);
@@ -79,19 +80,21 @@ struct SpaceCalls {
       throw Napi::RangeError::New(info.Env(), "the part lies outside of the memory");
     }
     guarded(info.Env(), [&] { space.map(memory->data() + offset, iova, bytes, info[4].ToBoolean()); });
-    pinned.push_back(memory);
+    pinned.insert_or_assign(iova, memory);
     return info.Env().Undefined();
   }
   void mapWhole(Napi::Env env, const std::shared_ptr<os::Mapping>& memory, uint64_t iova, bool writable) {
     if (!held) throw Napi::Error::New(env, "it is closed");
     guarded(env, [&] { held->map(memory->data(), iova, memory->bytes(), writable); });
-    pinned.push_back(memory);
+    pinned.insert_or_assign(iova, memory);
   }
   Napi::Value unmap(const Napi::CallbackInfo& info) {
     Space& space = open(info, held);
     const uint64_t iova = toUint64(info[0], "iova");
     const uint64_t bytes = toUint64(info[1], "bytes");
-    return Napi::BigInt::New(info.Env(), guarded(info.Env(), [&] { return space.unmap(iova, bytes); }));
+    const uint64_t unmapped = guarded(info.Env(), [&] { return space.unmap(iova, bytes); });
+    for (auto at = pinned.lower_bound(iova); at != pinned.end() && at->first - iova < bytes;) at = pinned.erase(at);
+    return Napi::BigInt::New(info.Env(), unmapped);
   }
   Napi::Value ranges(const Napi::CallbackInfo& info) {
     Space& space = open(info, held);

@@ -29,7 +29,7 @@ const smallArchive =
   fileURLToPath(new URL('../../../shared/lab-kernel/kernel-lab.tar.gz', import.meta.url));
 
 /** Its drivers are built in, but for these. */
-const smallModules = ['kvm_amd'];
+const smallModules = ['kvm_amd', 'mtty'];
 
 export const hasSmallKernel = () => existsSync(smallArchive);
 
@@ -79,6 +79,23 @@ export function debianKernel() {
   if (!existsSync(kernel) || !existsSync(initrd)) unpack(archive, release, { kernel, initrd });
   for (const file of [archive, kernel, initrd]) utimesSync(file, new Date(), new Date());
   return { release, kernel, initrd };
+}
+
+/**
+ * The same with a table of firmware's in the place of its own (Documentation/admin-guide/acpi/initrd_table_override.rst).
+ * @returns {{ kernel: string, initrd: string }}
+ */
+export function withTable({ kernel, initrd }, name, table) {
+  const folders = ['kernel', 'kernel/firmware', 'kernel/firmware/acpi'].map((path) => ({ path, mode: 0o40755 }));
+  const early = cpio([...folders, { path: `kernel/firmware/acpi/${name}.aml`, mode: 0o100644, content: table }]);
+  const file = `${initrd}-${createHash('sha256').update(early).digest('hex').slice(0, 16)}`;
+  if (!existsSync(file)) {
+    const unfinished = `${file}.${process.pid}`;
+    writeFileSync(unfinished, Buffer.concat([early, readFileSync(initrd)]));
+    renameSync(unfinished, file);
+  }
+  utimesSync(file, new Date(), new Date());
+  return { kernel, initrd: file };
 }
 
 /** Other checkouts may use the same cache: only what none has used for a month goes. */

@@ -1,6 +1,7 @@
 // The QEMU lab: a Linux with VT-d, SR-IOV and SVM in QEMU's translator, which needs no rights and no KVM.
 import { spawn } from 'node:child_process';
-import { debianKernel, smallKernel } from './kernel.mjs';
+import { dmarWith } from './dmar.mjs';
+import { debianKernel, smallKernel, withTable } from './kernel.mjs';
 import { devicesOf, transport, variants } from './variants.mjs';
 
 /** What of its environment COMMAND keeps. */
@@ -24,6 +25,11 @@ function argumentsOf(variant, { kernel, initrd }, forInit = []) {
     ...['-kernel', kernel, '-initrd', initrd, '-append', [...variant.kernel, ...options].join(' ')],
     // A hub is what a network card is connected to, with nothing behind it.
     ...['-netdev', 'hubport,id=wire,hubid=0'],
+    // 32 MiB of zeros; what is written goes to a file without a name, and ends with the machine.
+    ...[
+      '-drive',
+      `if=none,id=disk,snapshot=on,driver=raw,file.driver=null-co,file.read-zeroes=on,file.size=${32 << 20}`,
+    ],
     ...devicesOf(variant).flatMap((device) => ['-device', device]),
     ...['-fsdev', 'local,id=host,path=/,security_model=none,readonly=on,multidevs=remap'],
     ...['-device', 'virtio-9p-pci,addr=1e,fsdev=host,mount_tag=host'],
@@ -42,7 +48,10 @@ const portArguments = [
 /** A lab ends with the process that started it, however that ends. */
 const start = (args, stdio) => spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], { stdio });
 
-const kernelOf = ({ small }) => (small ? smallKernel() : debianKernel());
+function kernelOf({ small, reserved }) {
+  const kernel = small ? smallKernel() : debianKernel();
+  return reserved === undefined ? kernel : withTable(kernel, 'dmar', dmarWith(reserved));
+}
 
 const quoted = (word) => `'${word.replaceAll("'", `'\\''`)}'`;
 

@@ -9,7 +9,7 @@ const devices = {
     'nvme-subsys,id=subsystem,nqn=vtkit',
     'nvme,id=nvme1,bus=port1,serial=vfs,subsys=subsystem,sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=8,max_ioqpairs=12,msix_qsize=16',
   ],
-  nvme: ['nvme,id=nvme2,bus=port2,serial=plain'],
+  nvme: ['nvme,id=nvme2,bus=port2,serial=plain,drive=disk'],
   e1000e: ['e1000e,bus=port3,netdev=wire'],
   // Behind a conventional bridge functions cannot be told apart: 05:01.0 and 05:02.0 are one group with it.
   sharedGroup: [
@@ -26,10 +26,12 @@ const modules = [
   // What nvme asks for by an algorithm's name, and vfio_pci by a symbol: no dependency tells either.
   ...['crct10dif_generic', 'crc64_rocksoft_generic', 'nvme'],
   ...['vfio_virqfd', 'vfio_pci', 'vfio_iommu_type1'],
+  // ext4 asks for its checksum by name.
+  ...['crc32c_generic', 'ext4', 'aer_inject'],
 ];
 const intelIommuOn = ['intel_iommu=on', 'iommu=pt'];
 
-/** @type {Record<string, { is: string, devices: string[], kernel: string[], modules: string[], cpu?: string, user?: string, small?: boolean }>} */
+/** @type {Record<string, { is: string, devices: string[], kernel: string[], modules: string[], cpu?: string, user?: string, small?: boolean, reserved?: { from: bigint, last: bigint, path: [number, number][] } }>} */
 export const variants = {
   default: {
     is: 'VT-d with interrupt remapping, NVMe with SR-IOV, NVMe, e1000e, and SVM for /dev/kvm',
@@ -69,11 +71,25 @@ export const variants = {
     modules,
     user: '65534',
   },
+  rmrr: {
+    is: 'firmware keeps memory for the NVMe at 02:00.0 (RMRR)',
+    devices: all,
+    kernel: intelIommuOn,
+    modules,
+    reserved: {
+      from: 0xfeffc000n,
+      last: 0xfeffcfffn,
+      path: [
+        [2, 0],
+        [0, 0],
+      ],
+    },
+  },
   iommufd: {
     is: 'a small Linux 6.12 with IOMMUFD and the nodes of VFIO devices',
     devices: all,
     kernel: intelIommuOn,
-    modules: ['kvm_amd'],
+    modules: ['kvm_amd', 'mtty'],
     small: true,
   },
   netdevsim: {
@@ -91,5 +107,7 @@ export const devicesOf = ({ devices: names }) => names.flatMap((name) => devices
 export const transport = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p'];
 /** What a Linux on the emulated processor loads. */
 const emulated = ['kvm_intel'];
-const named = Object.values(variants).flatMap((each) => each.modules);
+const named = Object.values(variants)
+  .filter(({ small }) => !small)
+  .flatMap((each) => each.modules);
 export const allModules = [...new Set([...transport, ...named, ...emulated])];

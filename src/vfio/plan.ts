@@ -87,12 +87,15 @@ export class Assignment implements AsyncDisposable {
     this.#over = true;
   }
 
-  /** Gives the devices back to the drivers that they had. @throws UsageError while a machine has one of `device()` */
-  async release(): Promise<void> {
+  /**
+   * Gives the devices back to the drivers that they had; a step that waits for another process is given up after `stepMs`.
+   * @throws UsageError while a machine has one of `device()`
+   */
+  async release(options: { readonly stepMs?: number } = {}): Promise<void> {
     if (this.#over) return;
     for (const device of this.#opened) device.close();
+    await this.#journal.undo(options);
     this.#over = true;
-    await this.#journal.undo();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
