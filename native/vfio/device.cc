@@ -40,7 +40,13 @@ RegionInfo Device::region(uint32_t index) const {
 InterruptInfo Device::interrupt(uint32_t index) const {
   vfio_irq_info info = {.argsz = sizeof(info)};
   info.index = index;
-  os::ioctl(fd_, VFIO_DEVICE_GET_IRQ_INFO, "VFIO_DEVICE_GET_IRQ_INFO", &info);
+  try {
+    os::ioctl(fd_, VFIO_DEVICE_GET_IRQ_INFO, "VFIO_DEVICE_GET_IRQ_INFO", &info);
+  } catch (const os::SystemError& error) {
+    // The kernel's answer for the error interrupt of a device that is not of PCI Express.
+    if (error.error == EINVAL) return {0, false, false};
+    throw;
+  }
   return {info.count, (info.flags & VFIO_IRQ_INFO_MASKABLE) != 0, (info.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0};
 }
 
@@ -85,9 +91,7 @@ Device::Region& Device::known(uint32_t index) {
 
 Device::Region& Device::checked(uint32_t index, uint64_t offset, unsigned width) {
   Region& region = known(index);
-  if (offset >= region.info.bytes || width > region.info.bytes - offset || offset % width != 0) {
-    throw os::SystemError(EINVAL, "region access");
-  }
+  if (!region.has(offset, width)) throw os::SystemError(EINVAL, "region access");
   return region;
 }
 
@@ -122,8 +126,11 @@ void Device::write(uint32_t index, uint64_t offset, unsigned width, uint64_t val
 }
 
 void Device::read32s(uint32_t index, const uint32_t* offsets, uint32_t* values, size_t count) {
-  for (size_t i = 0; i < count; i++) checked(index, offsets[i], 4);
-  const uint8_t* mapping = known(index).mapping.data();
+  const Region& region = known(index);
+  for (size_t i = 0; i < count; i++) {
+    if (!region.has(offsets[i], 4)) throw os::SystemError(EINVAL, "region access");
+  }
+  const uint8_t* mapping = region.mapping.data();
   if (mapping == nullptr) {
     for (size_t i = 0; i < count; i++) values[i] = static_cast<uint32_t>(read(index, offsets[i], 4));
   } else if (!guardedReads(mapping, offsets, values, count)) {
@@ -132,8 +139,11 @@ void Device::read32s(uint32_t index, const uint32_t* offsets, uint32_t* values, 
 }
 
 void Device::write32s(uint32_t index, const uint32_t* pairs, size_t count) {
-  for (size_t i = 0; i < count; i++) checked(index, pairs[2 * i], 4);
-  uint8_t* mapping = known(index).mapping.data();
+  const Region& region = known(index);
+  for (size_t i = 0; i < count; i++) {
+    if (!region.has(pairs[2 * i], 4)) throw os::SystemError(EINVAL, "region access");
+  }
+  uint8_t* mapping = region.mapping.data();
   if (mapping == nullptr) {
     for (size_t i = 0; i < count; i++) write(index, pairs[2 * i], 4, pairs[2 * i + 1]);
   } else if (!guardedWrites(mapping, pairs, count)) {

@@ -97,6 +97,9 @@ class Device {
     uint64_t fileOffset;
     os::Mapping mapping;
     bool known = false;
+    bool has(uint64_t offset, unsigned width) const {
+      return offset < info.bytes && width <= info.bytes - offset && offset % width == 0;
+    }
   };
   Region& known(uint32_t index);
   Region& checked(uint32_t index, uint64_t offset, unsigned width);

@@ -3,7 +3,7 @@ import { KernelError } from '../errors.ts';
 import type { NativeVfioDevice } from '../native/contract.ts';
 import { EventFd } from '../native/eventfd.ts';
 
-/** VFIO_PCI_ERR_IRQ_INDEX and VFIO_PCI_REQ_IRQ_INDEX. */
+/** VFIO_PCI_ERR_IRQ_INDEX, of PCI Express devices alone, and VFIO_PCI_REQ_IRQ_INDEX. */
 const noticeIndex = { error: 3, request: 4 } as const;
 
 export type Told = { readonly [K in keyof typeof noticeIndex]: () => void };
@@ -14,7 +14,6 @@ export class Notices {
 
   constructor(native: NativeVfioDevice, told: Told) {
     for (const [kind, index] of Object.entries(noticeIndex)) {
-      // Errors are told of PCI Express devices alone.
       if (KernelError.guard(() => native.interrupt(index)).count === 0) continue;
       const event = new EventFd().unref();
       this.#events.push(event);
