@@ -125,6 +125,7 @@
         "native/vcpu/thread.cc",
         "native/vfio/container.cc",
         "native/vfio/device.cc",
+        "native/vfio/device-features.cc",
         "native/vfio/guarded-access.cc",
         "native/vfio/iommufd.cc"
       ]

@@ -14,7 +14,10 @@ const insideIgb = ['test/lab/**/*.igb.test.ts'];
 
 /** Files that run on the small kernel too, where it is there: with IOMMUFD, and with simulated network cards. */
 const small: Readonly<Record<string, string[]>> = hasSmallKernel()
-  ? { netdevsim: ['test/lab/vf-settings.qemu.test.ts'], iommufd: ['test/lab/vfio.qemu.test.ts'] }
+  ? {
+      netdevsim: ['test/lab/vf-settings.qemu.test.ts'],
+      iommufd: ['vfio', 'vfio-features', 'given-back'].map((name) => `test/lab/${name}.qemu.test.ts`),
+    }
   : {};
 const machines = { ...small, igb: insideIgb };
 

@@ -47,8 +47,12 @@ export {
   SriovPlan,
 } from './sriov/plan.ts';
 export type { WantedPort } from './sriov/wanted.ts';
-export { type InterruptKind, Region, type RegionName, VfioDevice } from './vfio/device.ts';
+export type { AssignOptions } from './vfio/assigned-function.ts';
+export { type DeviceEnd, type DeviceOptions, type InterruptKind, VfioDevice } from './vfio/device.ts';
 export { type AllocateOptions, DmaBuffer, DmaSpace } from './vfio/dma.ts';
+export { type RemappingFault, readRemappingFaults } from './vfio/faults.ts';
+export type { Migration, MigrationState } from './vfio/migration.ts';
+export type { OpenOptions } from './vfio/opening.ts';
 export {
   Assignment,
   AssignmentPlan,
@@ -56,6 +60,7 @@ export {
   type PlanOptions,
   planAssignment,
 } from './vfio/plan.ts';
+export { Region, type RegionName } from './vfio/region.ts';
 export type { Fields, Problem, Verdict, VmxProcessor } from './vmcs/check.ts';
 export type { ExitEvent, VmExit } from './vmcs/exit.ts';
 export { readKernelLog, type VmcsDump } from './vmcs/kernel-log.ts';

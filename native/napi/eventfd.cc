@@ -24,7 +24,6 @@ class EventFd : public Napi::ObjectWrap<EventFd> {
     poll_ = new Poll{{}, this};
     uv_poll_init(loop, &poll_->handle, held_->get());
     poll_->handle.data = poll_;
-    uv_unref(reinterpret_cast<uv_handle_t*>(&poll_->handle));
     onSignal_ = Napi::Persistent(info[0].As<Napi::Function>());
     context_ = std::make_unique<Napi::AsyncContext>(info.Env(), "vtkit.EventFd");
     napi_add_env_cleanup_hook(info.Env(), endOfEnvironment, this);
@@ -37,7 +36,7 @@ class EventFd : public Napi::ObjectWrap<EventFd> {
         DefineClass(env, "EventFd",
                     {InstanceMethod("fd", &EventFd::fd), InstanceMethod("signal", &EventFd::signal),
                      InstanceMethod("take", &EventFd::take), InstanceMethod("watch", &EventFd::watch),
-                     InstanceMethod("close", &EventFd::close)});
+                     InstanceMethod("keepAlive", &EventFd::keepAlive), InstanceMethod("close", &EventFd::close)});
     exports.Set("EventFd", made);
   }
 
@@ -61,18 +60,24 @@ class EventFd : public Napi::ObjectWrap<EventFd> {
   Napi::Value take(const Napi::CallbackInfo& info) {
     return Napi::BigInt::New(info.Env(), guarded(info.Env(), [&] { return open(info).take(); }));
   }
-  /** While watching, the event loop stays alive for it. */
+  /** While watching, the event loop stays alive for it, unless keepAlive() says otherwise. */
   void watch(const Napi::CallbackInfo& info) {
     open(info);
-    auto* handle = reinterpret_cast<uv_handle_t*>(&poll_->handle);
     if (info[0].ToBoolean()) {
-      uv_ref(handle);
       uv_poll_start(&poll_->handle, UV_READABLE, [](uv_poll_t* poll, int, int) {
         EventFd* owner = static_cast<Poll*>(poll->data)->owner;
         if (owner != nullptr) owner->call();
       });
     } else {
       uv_poll_stop(&poll_->handle);
+    }
+  }
+  void keepAlive(const Napi::CallbackInfo& info) {
+    open(info);
+    auto* handle = reinterpret_cast<uv_handle_t*>(&poll_->handle);
+    if (info[0].ToBoolean()) {
+      uv_ref(handle);
+    } else {
       uv_unref(handle);
     }
   }

@@ -1,6 +1,9 @@
 // VFIO for JavaScript: arguments and errors, and nothing else.
 #include "napi/vfio.h"
 
+#include <algorithm>
+#include <array>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,8 +63,8 @@ class DmaMemory : public Napi::ObjectWrap<DmaMemory> {
 template <typename Space>
 struct SpaceCalls {
   std::optional<Space> held;
-  /** LIFETIME: pages that devices reach stay mapped here as long as the address space is open. */
-  std::vector<std::shared_ptr<os::Mapping>> pinned;
+  /** LIFETIME: pages that devices reach, by I/O address, stay mapped here until they are unmapped there. */
+  std::map<uint64_t, std::shared_ptr<os::Mapping>> pinned;
 
   Napi::Value map(const Napi::CallbackInfo& info, const Classes& classes) {
     Space& space = open(info, held);
@@ -77,19 +80,21 @@ struct SpaceCalls {
       throw Napi::RangeError::New(info.Env(), "the part lies outside of the memory");
     }
     guarded(info.Env(), [&] { space.map(memory->data() + offset, iova, bytes, info[4].ToBoolean()); });
-    pinned.push_back(memory);
+    pinned.insert_or_assign(iova, memory);
     return info.Env().Undefined();
   }
   void mapWhole(Napi::Env env, const std::shared_ptr<os::Mapping>& memory, uint64_t iova, bool writable) {
     if (!held) throw Napi::Error::New(env, "it is closed");
     guarded(env, [&] { held->map(memory->data(), iova, memory->bytes(), writable); });
-    pinned.push_back(memory);
+    pinned.insert_or_assign(iova, memory);
   }
   Napi::Value unmap(const Napi::CallbackInfo& info) {
     Space& space = open(info, held);
     const uint64_t iova = toUint64(info[0], "iova");
     const uint64_t bytes = toUint64(info[1], "bytes");
-    return Napi::BigInt::New(info.Env(), guarded(info.Env(), [&] { return space.unmap(iova, bytes); }));
+    const uint64_t unmapped = guarded(info.Env(), [&] { return space.unmap(iova, bytes); });
+    for (auto at = pinned.lower_bound(iova); at != pinned.end() && at->first - iova < bytes;) at = pinned.erase(at);
+    return Napi::BigInt::New(info.Env(), unmapped);
   }
   Napi::Value ranges(const Napi::CallbackInfo& info) {
     Space& space = open(info, held);
@@ -231,22 +236,15 @@ class Device : public Napi::ObjectWrap<Device> {
   void write32s(const Napi::CallbackInfo& info) {
     const uint32_t index = toUint32(info[0], "region");
     const auto pairs = words(info[1]);
-    guarded(info.Env(), [&] {
-      vfio::Device& device = open(info, held_);
-      for (size_t i = 0; i + 1 < pairs.ElementLength(); i += 2) device.write(index, pairs[i], 4, pairs[i + 1]);
-    });
+    guarded(info.Env(), [&] { open(info, held_).write32s(index, pairs.Data(), pairs.ElementLength() / 2); });
   }
   /** What stands at these offsets, 32 bits each, in one call. */
   Napi::Value read32s(const Napi::CallbackInfo& info) {
     const uint32_t index = toUint32(info[0], "region");
     const auto offsets = words(info[1]);
     auto values = Napi::Uint32Array::New(info.Env(), offsets.ElementLength());
-    guarded(info.Env(), [&] {
-      vfio::Device& device = open(info, held_);
-      for (size_t i = 0; i < offsets.ElementLength(); i++) {
-        values[i] = static_cast<uint32_t>(device.read(index, offsets[i], 4));
-      }
-    });
+    guarded(info.Env(),
+            [&] { open(info, held_).read32s(index, offsets.Data(), values.Data(), offsets.ElementLength()); });
     return values;
   }
   void setEventfds(const Napi::CallbackInfo& info) {
@@ -278,6 +276,30 @@ class Device : public Napi::ObjectWrap<Device> {
       result.Set(i, row);
     }
     return result;
+  }
+  void hotReset(const Napi::CallbackInfo& info) {
+    const std::vector<int> groups = descriptors(info[0]);
+    guarded(info.Env(), [&] { open(info, held_).hotReset(groups); });
+  }
+  Napi::Value migration(const Napi::CallbackInfo& info) {
+    const auto told = guarded(info.Env(), [&] { return open(info, held_).migration(); });
+    if (!told) return info.Env().Null();
+    Napi::Object result = Napi::Object::New(info.Env());
+    result.Set("flags", Napi::BigInt::New(info.Env(), told->flags));
+    result.Set("state", told->state);
+    return result;
+  }
+  Napi::Value logsDma(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), guarded(info.Env(), [&] { return open(info, held_).logsDma(); }));
+  }
+  void setVfToken(const Napi::CallbackInfo& info) {
+    std::array<uint8_t, 16> token;
+    const bool bytes = info[0].IsTypedArray() && info[0].As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
+    if (!bytes || info[0].As<Napi::Uint8Array>().ElementLength() != token.size()) {
+      throw Napi::TypeError::New(info.Env(), "token must be a Uint8Array of 16 bytes");
+    }
+    std::copy_n(info[0].As<Napi::Uint8Array>().Data(), token.size(), token.begin());
+    guarded(info.Env(), [&] { open(info, held_).setVfToken(token); });
   }
   vfio::Device& held(Napi::Env env) {
     if (!held_) throw Napi::Error::New(env, "it is closed");
@@ -405,7 +427,9 @@ void initVfio(Napi::Env env, Napi::Object exports) {
        Device::InstanceMethod("setEventfds", &Device::setEventfds),
        Device::InstanceMethod("setUnmaskEventfd", &Device::setUnmaskEventfd),
        Device::InstanceMethod("mask", &Device::mask), Device::InstanceMethod("reset", &Device::reset),
-       Device::InstanceMethod("dependents", &Device::dependents), Device::InstanceMethod("id", &Device::id),
+       Device::InstanceMethod("dependents", &Device::dependents), Device::InstanceMethod("hotReset", &Device::hotReset),
+       Device::InstanceMethod("migration", &Device::migration), Device::InstanceMethod("logsDma", &Device::logsDma),
+       Device::InstanceMethod("setVfToken", &Device::setVfToken), Device::InstanceMethod("id", &Device::id),
        Device::InstanceMethod("fd", &Device::fd), Device::InstanceMethod("close", &Device::close)});
   env.SetInstanceData(classes);
   exports.Set("vfio", vfio);

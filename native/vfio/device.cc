@@ -40,7 +40,13 @@ RegionInfo Device::region(uint32_t index) const {
 InterruptInfo Device::interrupt(uint32_t index) const {
   vfio_irq_info info = {.argsz = sizeof(info)};
   info.index = index;
-  os::ioctl(fd_, VFIO_DEVICE_GET_IRQ_INFO, "VFIO_DEVICE_GET_IRQ_INFO", &info);
+  try {
+    os::ioctl(fd_, VFIO_DEVICE_GET_IRQ_INFO, "VFIO_DEVICE_GET_IRQ_INFO", &info);
+  } catch (const os::SystemError& error) {
+    // The kernel's answer for the error interrupt of a device that is not of PCI Express.
+    if (error.error == EINVAL) return {0, false, false};
+    throw;
+  }
   return {info.count, (info.flags & VFIO_IRQ_INFO_MASKABLE) != 0, (info.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0};
 }
 
@@ -85,9 +91,7 @@ Device::Region& Device::known(uint32_t index) {
 
 Device::Region& Device::checked(uint32_t index, uint64_t offset, unsigned width) {
   Region& region = known(index);
-  if (offset >= region.info.bytes || width > region.info.bytes - offset || offset % width != 0) {
-    throw os::SystemError(EINVAL, "region access");
-  }
+  if (!region.has(offset, width)) throw os::SystemError(EINVAL, "region access");
   return region;
 }
 
@@ -121,6 +125,32 @@ void Device::write(uint32_t index, uint64_t offset, unsigned width, uint64_t val
   if (written != static_cast<ssize_t>(width)) throw os::SystemError(EIO, "region write");
 }
 
+void Device::read32s(uint32_t index, const uint32_t* offsets, uint32_t* values, size_t count) {
+  const Region& region = known(index);
+  for (size_t i = 0; i < count; i++) {
+    if (!region.has(offsets[i], 4)) throw os::SystemError(EINVAL, "region access");
+  }
+  const uint8_t* mapping = region.mapping.data();
+  if (mapping == nullptr) {
+    for (size_t i = 0; i < count; i++) values[i] = static_cast<uint32_t>(read(index, offsets[i], 4));
+  } else if (!guardedReads(mapping, offsets, values, count)) {
+    throw os::SystemError(EIO, "region read");
+  }
+}
+
+void Device::write32s(uint32_t index, const uint32_t* pairs, size_t count) {
+  const Region& region = known(index);
+  for (size_t i = 0; i < count; i++) {
+    if (!region.has(pairs[2 * i], 4)) throw os::SystemError(EINVAL, "region access");
+  }
+  uint8_t* mapping = region.mapping.data();
+  if (mapping == nullptr) {
+    for (size_t i = 0; i < count; i++) write(index, pairs[2 * i], 4, pairs[2 * i + 1]);
+  } else if (!guardedWrites(mapping, pairs, count)) {
+    throw os::SystemError(EIO, "region write");
+  }
+}
+
 void Device::setIrqs(uint32_t index, uint32_t flags, const std::vector<int>& eventfds, uint32_t count) {
   const size_t bytes = sizeof(vfio_irq_set) + eventfds.size() * sizeof(int);
   std::vector<uint64_t> storage(bytes / 8 + 1);
@@ -148,37 +178,5 @@ void Device::mask(uint32_t index, bool masked) {
 }
 
 void Device::reset() { os::ioctl(fd_, VFIO_DEVICE_RESET, "VFIO_DEVICE_RESET", 0); }
-
-std::vector<Dependent> Device::dependents() const {
-  std::vector<uint64_t> storage((sizeof(vfio_pci_hot_reset_info)) / 8 + 1);
-  for (;;) {
-    auto* info = reinterpret_cast<vfio_pci_hot_reset_info*>(storage.data());
-    info->argsz = static_cast<uint32_t>(storage.size() * 8);
-    try {
-      os::ioctl(fd_, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", info);
-    } catch (const os::SystemError& error) {
-      const size_t needed = (sizeof(vfio_pci_hot_reset_info) + info->count * sizeof(vfio_pci_dependent_device)) / 8 + 1;
-      if (error.error != ENOSPC || needed <= storage.size()) throw;
-      storage.resize(needed);
-      continue;
-    }
-    std::vector<Dependent> dependents;
-    for (uint32_t i = 0; i < info->count; i++) {
-      const vfio_pci_dependent_device& row = info->devices[i];
-      dependents.push_back({row.group_id, row.segment, row.bus, row.devfn});
-    }
-    return dependents;
-  }
-}
-
-void Device::hotReset(const std::vector<int>& groups) {
-  std::vector<uint64_t> storage((sizeof(vfio_pci_hot_reset) + groups.size() * sizeof(int)) / 8 + 1);
-  auto* request = reinterpret_cast<vfio_pci_hot_reset*>(storage.data());
-  request->argsz = static_cast<uint32_t>(sizeof(vfio_pci_hot_reset) + groups.size() * sizeof(int));
-  request->flags = 0;
-  request->count = static_cast<uint32_t>(groups.size());
-  if (!groups.empty()) std::memcpy(request->group_fds, groups.data(), groups.size() * sizeof(int));
-  os::ioctl(fd_, VFIO_DEVICE_PCI_HOT_RESET, "VFIO_DEVICE_PCI_HOT_RESET", request);
-}
 
 }  // namespace vtkit::vfio

@@ -1,6 +1,8 @@
 // A device that VFIO drives: its regions, interrupts and reset.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,12 @@ struct Dependent {
   uint8_t devfn;
 };
 
+/** What a device that can migrate says of itself (VFIO_DEVICE_FEATURE_MIGRATION and _MIG_DEVICE_STATE). */
+struct Migration {
+  uint64_t flags;
+  uint32_t state;
+};
+
 class Device {
  public:
   /** A device of a group. */
@@ -55,6 +63,10 @@ class Device {
    */
   uint64_t read(uint32_t index, uint64_t offset, unsigned width);
   void write(uint32_t index, uint64_t offset, unsigned width, uint64_t value);
+  /** Accesses of 32 bits in order, all of them checked before the first. */
+  void read32s(uint32_t index, const uint32_t* offsets, uint32_t* values, size_t count);
+  /** Offsets and values in turn. */
+  void write32s(uint32_t index, const uint32_t* pairs, size_t count);
 
   /** Where a part of a region is mapped in this process, or null where the kernel does not let it be. */
   uint8_t* mapped(uint32_t index, uint64_t offset, uint64_t bytes);
@@ -69,6 +81,12 @@ class Device {
   /** Resets a bus or slot, on the proof of owning the groups of all that depend on it. */
   void hotReset(const std::vector<int>& groups);
 
+  std::optional<Migration> migration() const;
+  /** Whether it keeps a log of the pages that it writes (VFIO_DEVICE_FEATURE_DMA_LOGGING_START). */
+  bool logsDma() const;
+  /** Of a physical function: what whoever opens one of its virtual functions has to know. */
+  void setVfToken(const std::array<uint8_t, 16>& token);
+
   /** Its id on the IOMMUFD; 0 for a device of a group. */
   uint32_t id() const { return id_; }
   const os::Fd& fd() const { return fd_; }
@@ -79,6 +97,9 @@ class Device {
     uint64_t fileOffset;
     os::Mapping mapping;
     bool known = false;
+    bool has(uint64_t offset, unsigned width) const {
+      return offset < info.bytes && width <= info.bytes - offset && offset % width == 0;
+    }
   };
   Region& known(uint32_t index);
   Region& checked(uint32_t index, uint64_t offset, unsigned width);

@@ -97,4 +97,17 @@ bool guardedWrite(volatile void* address, unsigned width, uint64_t value) {
   });
 }
 
+// Under one guard: what it costs is no more than an access.
+bool guardedReads(const volatile uint8_t* base, const uint32_t* offsets, uint32_t* values, size_t count) {
+  return guarded([=] {
+    for (size_t i = 0; i < count; i++) values[i] = *reinterpret_cast<const volatile uint32_t*>(base + offsets[i]);
+  });
+}
+
+bool guardedWrites(volatile uint8_t* base, const uint32_t* pairs, size_t count) {
+  return guarded([=] {
+    for (size_t i = 0; i < count; i++) *reinterpret_cast<volatile uint32_t*>(base + pairs[2 * i]) = pairs[2 * i + 1];
+  });
+}
+
 }  // namespace vtkit::vfio

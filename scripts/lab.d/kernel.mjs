@@ -24,7 +24,7 @@ const smallArchive =
   ].find((file) => existsSync(file));
 
 /** Its drivers are built in, but for these. */
-const smallModules = ['kvm_amd', 'kvm_intel'];
+const smallModules = ['kvm_amd', 'kvm_intel', 'mtty'];
 
 export const hasSmallKernel = () => smallArchive !== undefined && existsSync(smallArchive);
 
@@ -73,6 +73,23 @@ export function debianKernel() {
   if (!existsSync(kernel) || !existsSync(initrd)) unpack(archive, release, { kernel, initrd });
   touch(archive, kernel, initrd);
   return { release, kernel, initrd };
+}
+
+/**
+ * The same with a table of firmware's in the place of its own (Documentation/admin-guide/acpi/initrd_table_override.rst).
+ * @returns {{ kernel: string, initrd: string }}
+ */
+export function withTable({ kernel, initrd }, name, table) {
+  const folders = ['kernel', 'kernel/firmware', 'kernel/firmware/acpi'].map((path) => ({ path, mode: 0o40755 }));
+  const early = cpio([...folders, { path: `kernel/firmware/acpi/${name}.aml`, mode: 0o100644, content: table }]);
+  const file = `${initrd}-${createHash('sha256').update(early).digest('hex').slice(0, 16)}`;
+  if (!existsSync(file)) {
+    const unfinished = `${file}.${process.pid}`;
+    writeFileSync(unfinished, Buffer.concat([early, readFileSync(initrd)]));
+    renameSync(unfinished, file);
+  }
+  touch(file);
+  return { kernel, initrd: file };
 }
 
 function fetchPackage() {

@@ -1,7 +1,8 @@
 // The QEMU lab: a Linux with VT-d, SR-IOV and SVM in QEMU's translator, which needs no rights and no KVM.
 import { backportedQemu } from './backported-qemu.mjs';
+import { dmarWith } from './dmar.mjs';
 import { LabError } from './error.mjs';
-import { debianKernel, smallKernel } from './kernel.mjs';
+import { debianKernel, smallKernel, withTable } from './kernel.mjs';
 import { jobOf, start, statusIn } from './process.mjs';
 import { devicesOf, transport, variants } from './variants.mjs';
 
@@ -26,6 +27,11 @@ function argumentsOf(variant, { kernel, initrd }, forInit = []) {
     ...['-m', '1G', '-smp', '2', '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-kernel', kernel, '-initrd', initrd, '-append', [...variant.kernel, ...options].join(' ')],
     ...wires.flatMap((name) => ['-netdev', `hubport,id=${name},hubid=0`]),
+    // 32 MiB of zeros; what is written goes to a file without a name, and ends with the machine.
+    ...[
+      '-drive',
+      `if=none,id=disk,snapshot=on,driver=raw,file.driver=null-co,file.read-zeroes=on,file.size=${32 << 20}`,
+    ],
     ...chosen.flatMap((device) => ['-device', device]),
     ...['-fsdev', 'local,id=host,path=/,security_model=none,readonly=on,multidevs=remap'],
     ...['-device', 'virtio-9p-pci,addr=1e,fsdev=host,mount_tag=host'],
@@ -61,7 +67,10 @@ export function lackOf(name) {
   }
 }
 
-const kernelOf = ({ small }) => (small ? smallKernel() : debianKernel());
+function kernelOf({ small, reserved }) {
+  const kernel = small ? smallKernel() : debianKernel();
+  return reserved === undefined ? kernel : withTable(kernel, 'dmar', dmarWith(reserved));
+}
 
 const encoded = (job) => Buffer.from(job).toString('base64');
 

@@ -9,7 +9,7 @@ const devices = {
     'nvme-subsys,id=subsystem,nqn=vtkit',
     'nvme,id=nvme1,bus=port1,serial=vfs,subsys=subsystem,sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=8,max_ioqpairs=12,msix_qsize=16',
   ],
-  nvme: ['nvme,id=nvme2,bus=port2,serial=plain'],
+  nvme: ['nvme,id=nvme2,bus=port2,serial=plain,drive=disk'],
   e1000e: ['e1000e,bus=port3,netdev=wire'],
   // 8086:10c9 at 03:00.0, whose virtual functions are 03:10.0, 03:10.2 and so on, and what is at the other end of its cable.
   igb: [
@@ -32,12 +32,15 @@ const modules = [
   // What nvme asks for by an algorithm's name, and vfio_pci by a symbol: no dependency tells either.
   ...['crct10dif_generic', 'crc64_rocksoft_generic', 'nvme'],
   ...['vfio_virqfd', 'vfio_pci', 'vfio_iommu_type1'],
+  // ext4 asks for its checksum by name.
+  ...['crc32c_generic', 'ext4', 'aer_inject'],
 ];
 const intelIommuOn = ['intel_iommu=on', 'iommu=pt'];
 
 /**
- * `small` is the kernel of Debian's source, `backported` the QEMU of its backports.
- * @type {Record<string, { is: string, devices: string[], kernel: string[], modules: string[], cpu?: string, user?: string, small?: boolean, backported?: boolean }>}
+ * `small` is the kernel of Debian's source, `backported` the QEMU of its backports, `reserved` memory that firmware keeps for a device.
+ * @typedef {{ from: bigint, last: bigint, path: [number, number][] }} Reserved
+ * @type {Record<string, { is: string, devices: string[], kernel: string[], modules: string[], cpu?: string, user?: string, small?: boolean, backported?: boolean, reserved?: Reserved }>}
  */
 export const variants = {
   default: {
@@ -78,11 +81,25 @@ export const variants = {
     modules,
     user: '65534',
   },
+  rmrr: {
+    is: 'firmware keeps memory for the NVMe at 02:00.0 (RMRR)',
+    devices: all,
+    kernel: intelIommuOn,
+    modules,
+    reserved: {
+      from: 0xfeffc000n,
+      last: 0xfeffcfffn,
+      path: [
+        [2, 0],
+        [0, 0],
+      ],
+    },
+  },
   iommufd: {
     is: 'a small Linux 6.12 with IOMMUFD and the nodes of VFIO devices',
     devices: all,
     kernel: intelIommuOn,
-    modules: ['kvm_amd'],
+    modules: ['kvm_amd', 'mtty'],
     small: true,
   },
   netdevsim: {
@@ -107,5 +124,7 @@ export const devicesOf = ({ devices: names }) => names.flatMap((name) => devices
 export const transport = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p'];
 /** What a Linux on the emulated processor loads. */
 const emulated = ['kvm_intel'];
-const named = Object.values(variants).flatMap((each) => each.modules);
+const named = Object.values(variants)
+  .filter(({ small }) => !small)
+  .flatMap((each) => each.modules);
 export const allModules = [...new Set([...transport, ...named, ...emulated])];

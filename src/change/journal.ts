@@ -12,9 +12,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { CorruptInputError } from '../errors.ts';
+import { bounded, defaultStepMs } from './bounded.ts';
 import { RefusedError } from './errors.ts';
 import { startOf } from './processes.ts';
-import { revert, type Step } from './steps.ts';
+import { describeUndo, revert, type Step } from './steps.ts';
 import type { Sysfs } from './sysfs.ts';
 
 const version = 1;
@@ -155,8 +156,11 @@ export class Journal {
     this.#write();
   }
 
-  /** Undoes what was begun, last first, and ends the journal. Each step that fails is told, and the others are undone all the same. */
-  async undo(): Promise<void> {
+  /**
+   * Undoes what was begun, last first, and ends the journal. Each step that fails is told, and the others are undone all
+   * the same; one that waits for who has the device is given up after `stepMs`, and the journal stays.
+   */
+  async undo({ stepMs = defaultStepMs }: { readonly stepMs?: number } = {}): Promise<void> {
     const failures: Error[] = [];
     const gone = new Set(
       this.#entry.devices
@@ -166,7 +170,8 @@ export class Journal {
     for (const step of this.#entry.steps.slice(0, this.#entry.begun).reverse()) {
       if (gone.has(step.address)) continue;
       try {
-        await revert(step, this.#sysfs);
+        const does = describeUndo(step, this.#sysfs);
+        await bounded(revert(step, this.#sysfs), { address: step.address, does }, this.#sysfs, stepMs);
       } catch (error) {
         failures.push(error as Error);
       }

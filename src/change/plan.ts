@@ -1,8 +1,8 @@
 /** Steps as one change: shown before anything happens, journalled while it does, undone as a whole where one fails. */
 import { accessSync, constants } from 'node:fs';
+import { bounded, defaultStepMs } from './bounded.ts';
 import { RefusedError } from './errors.ts';
 import { Journal } from './journal.ts';
-import { holdersOf } from './processes.ts';
 import { describe, describeUndo, files, perform, type Step } from './steps.ts';
 import { Sysfs } from './sysfs.ts';
 
@@ -44,7 +44,7 @@ export class Change {
    * @throws RefusedError before the first step, where this process may not write a file of them
    * @throws AggregateError of the failure and of what could not be undone
    */
-  async run({ signal, stepMs = 30_000, onStep }: ApplyOptions = {}): Promise<Journal> {
+  async run({ signal, stepMs = defaultStepMs, onStep }: ApplyOptions = {}): Promise<Journal> {
     signal?.throwIfAborted();
     this.#expectRights();
     const journal = Journal.create(this.#sysfs, this.addresses, this.steps, this.forced);
@@ -53,7 +53,8 @@ export class Change {
         signal?.throwIfAborted();
         onStep?.(step, index);
         journal.begin();
-        await within(perform(step, this.#sysfs), stepMs, () => this.#stuck(step));
+        const does = describe(step, this.#sysfs);
+        await bounded(perform(step, this.#sysfs), { address: step.address, does }, this.#sysfs, stepMs);
       }
     } catch (cause) {
       await undoAfter(journal, cause as Error);
@@ -73,14 +74,6 @@ export class Change {
       }
     }
   }
-
-  /** An unbind that does not come back waits for somebody: their names help more than the time that it took. */
-  #stuck(step: Step): Error {
-    const group = this.#sysfs.group(step.address);
-    const holders = group === null ? [] : holdersOf(this.#sysfs, `/dev/vfio/${group}`);
-    const by = holders.length > 0 ? `held by ${holders.join(', ')}` : 'whoever holds it is not to be seen from here';
-    return new Error(`${describe(step, this.#sysfs)} does not end: ${step.address} is ${by}`);
-  }
 }
 
 const refusals: Readonly<Record<string, string>> = {
@@ -96,16 +89,4 @@ async function undoAfter(journal: Journal, cause: Error): Promise<never> {
     throw new AggregateError([cause, failure], `${cause.message}; and ${(failure as Error).message}`, { cause });
   }
   throw cause;
-}
-
-async function within<T>(work: Promise<T>, milliseconds: number, late: () => Error): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late()), milliseconds);
-  });
-  try {
-    return await Promise.race([work, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -4,7 +4,10 @@ import { Journal } from '../change/journal.ts';
 import { describe, describeUndo } from '../change/steps.ts';
 import { Sysfs } from '../change/sysfs.ts';
 import { CorruptInputError, UsageError } from '../errors.ts';
+import { readRemappingFaults } from '../vfio/faults.ts';
 import { planAssignment, vfioDriver } from '../vfio/plan.ts';
+import { hex } from '../x86/vmx-msrs.ts';
+import { readInput } from './input.ts';
 import { colour } from './report.ts';
 import { exitCodes, interruption, type Line, show } from './steps.ts';
 
@@ -47,7 +50,32 @@ export function vfioCommand(): Command {
     .option('--json', 'print what was given back as JSON')
     .addHelpText('after', exitCodes)
     .action(recover);
+  command
+    .command('faults')
+    .description('Show what devices reached for beyond what they were given: the faults of VT-d in a kernel log.')
+    .argument('<file>', "a kernel log, '-' for standard input")
+    .option('--json', 'print them as JSON')
+    .addHelpText('after', '\nExample:\n  dmesg | vtkit vfio faults -')
+    .action(faults);
   return command;
+}
+
+const verbs = { read: 'read at', write: 'write at', interrupt: 'interrupt by index' } as const;
+
+function faults(file: string, flags: Flags): void {
+  const found = readRemappingFaults(readInput(file === '-' ? 0 : file).toString('utf8'));
+  if (flags.json) {
+    const rows = found.map((fault) => ({ ...fault, address: hex(fault.address) }));
+    process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
+    return;
+  }
+  if (found.length === 0) process.stdout.write('no fault of VT-d is in the log\n');
+  for (const { requester, kind, address, pasid, reason, says } of found) {
+    const space = pasid === null ? '' : ` of address space ${pasid}`;
+    process.stdout.write(
+      `${requester} tried to ${verbs[kind]} ${hex(address)}${space}: ${says} (fault reason ${hex(BigInt(reason))})\n`,
+    );
+  }
 }
 
 async function bind(addresses: readonly string[], flags: Flags): Promise<void> {

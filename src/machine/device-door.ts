@@ -11,6 +11,7 @@ export class DeviceDoor {
   readonly #native: NativeMachine;
   readonly #closers = new Set<() => void>();
   readonly #freeSlots: number[] = [];
+  readonly #freeGsis: number[] = [];
   #slots = firstSlot;
   #gsis = firstGsi;
 
@@ -41,7 +42,10 @@ export class DeviceDoor {
 
   /** An interrupt number that nobody has. */
   takeGsi(): number {
-    return this.#gsis++;
+    return this.#freeGsis.pop() ?? this.#gsis++;
+  }
+  giveGsi(gsi: number): void {
+    this.#freeGsis.push(gsi);
   }
 
   /** Called once, before the machine ends. Gives what takes the request back. */

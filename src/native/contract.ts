@@ -21,6 +21,8 @@ export interface NativeEventFd {
   /** What was signalled since the last time. */
   take(): bigint;
   watch(on: boolean): void;
+  /** Whether watching keeps the event loop alive: yes, unless told otherwise. */
+  keepAlive(on: boolean): void;
   close(): void;
 }
 
@@ -91,6 +93,14 @@ export interface NativeVfioDevice {
   mask(index: number, masked: boolean): void;
   reset(): void;
   dependents(): { readonly group: number; readonly segment: number; readonly bus: number; readonly devfn: number }[];
+  /** On the proof of these group descriptors; none of a device that an Iommufd has. */
+  hotReset(groups: Int32Array): void;
+  /** Null where the device cannot migrate. `flags` are VFIO_MIGRATION_*, `state` is an enum vfio_device_mig_state. */
+  migration(): { readonly flags: bigint; readonly state: number } | null;
+  /** Whether it keeps a log of the pages that it writes. */
+  logsDma(): boolean;
+  /** Of a physical function: 16 bytes that whoever opens one of its virtual functions has to know. */
+  setVfToken(token: Uint8Array): void;
   id(): number;
   fd(): number;
   close(): void;

@@ -56,6 +56,30 @@ export class EventFd implements AsyncIterable<bigint> {
     }
   }
 
+  /** Waiting for it keeps the process alive; after unref() it does not. */
+  ref(): this {
+    this.#native.keepAlive(true);
+    return this;
+  }
+  unref(): this {
+    this.#native.keepAlive(false);
+    return this;
+  }
+
+  /** Calls `signalled` each time that something was signalled, until it is closed. */
+  async listen(signalled: (count: bigint) => void): Promise<void> {
+    for (;;) {
+      let count: bigint;
+      try {
+        count = await this.next();
+      } catch (error) {
+        if (!this.#open) return;
+        throw error;
+      }
+      signalled(count);
+    }
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<bigint> {
     while (this.#open) yield await this.next();
   }

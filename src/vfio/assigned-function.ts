@@ -1,13 +1,13 @@
 /** A device of the host as a function on the guest's PCI bus. */
-import { setMaxListeners } from 'node:events';
-import { UsageError } from '../errors.ts';
+import { KernelError, UsageError } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
 import { command, register } from '../machine/pci/config-space.ts';
 import { EmulatedFunction, type Wires } from '../machine/pci/function.ts';
-import { type Message, MsixTable } from '../machine/pci/msix.ts';
 import type { NativeAddressSpace, NativeVfioDevice } from '../native/contract.ts';
-import { EventFd } from '../native/eventfd.ts';
-import type { Region, RegionName, VfioDevice } from './device.ts';
+import { AssignedIntx } from './assigned-intx.ts';
+import { AssignedMsix, msixControl, type Place } from './assigned-msix.ts';
+import type { VfioDevice } from './device.ts';
+import type { Region, RegionName } from './region.ts';
 
 /** What of a VfioDevice its function works with. */
 export interface Parts {
@@ -18,40 +18,43 @@ export interface Parts {
   readonly descriptor: number;
 }
 
+export interface AssignOptions {
+  /** Each access of the guest to a register goes through this process, on KVM too: to be counted, or compared. */
+  readonly trapBars?: boolean;
+}
+
 /** Capabilities that a guest sees, by id (PCI Code and ID Assignment 1.15): others may reach past the assignment. */
 const shown = {
   powerManagement: { id: 0x01, bytes: 8 },
   express: { id: 0x10, bytes: 0x3c },
   msix: { id: 0x11, bytes: 12 },
 } as const;
-const msixEnable = 0x8000;
-const msixMaskAll = 0x4000;
 const page = 4096;
+/** Bits of the guest's command register that are the device's own. */
+const passed = command.busMaster | command.interruptDisable;
+/** Bit 3 of the status register: the device asserts INTx (PCI 3.0, 6.2.3). */
+const interruptStatus = 8;
 
 interface Mapped {
   readonly address: number;
   readonly slots: readonly number[];
 }
 
-interface Place {
-  readonly bar: number;
-  readonly offset: number;
-}
-
 export class AssignedFunction extends EmulatedFunction {
   readonly #parts: Parts;
   readonly #machine: Machine;
+  readonly #trapBars: boolean;
   readonly #physical: Region;
   readonly #mapped = new Map<number, Mapped>();
-  readonly #vectors = new Map<number, { readonly event: EventFd; readonly gsi: number; connected: boolean }>();
-  #msix: { readonly table: MsixTable; readonly at: number; readonly places: readonly [Place, Place] } | undefined;
-  #resample: EventFd | undefined;
+  readonly #intx: AssignedIntx;
+  #msix: AssignedMsix | undefined;
+  /** Where message control of MSI-X lies in the guest's configuration space. */
+  #msixControl = 0;
   #unwatch: (() => void) | undefined;
-  readonly #listening = new AbortController();
   #present = true;
 
   /** Maps the guest's memory for the device, and tells KVM of it. @throws UsageError where the machine cannot take it */
-  constructor(parts: Parts, machine: Machine) {
+  constructor(parts: Parts, machine: Machine, { trapBars = false }: AssignOptions = {}) {
     const { device } = parts;
     if (machine.backend.kind === 'kvm' && machine.irqchip !== 'kernel') {
       throw new UsageError(`${device.address} cannot signal a machine without local APICs`, {
@@ -70,8 +73,9 @@ export class AssignedFunction extends EmulatedFunction {
     });
     this.#parts = parts;
     this.#machine = machine;
+    this.#trapBars = trapBars || machine.backend.kind !== 'kvm';
     this.#physical = config;
-    setMaxListeners(0, this.#listening.signal); // one a vector
+    this.#intx = new AssignedIntx(device, parts.native, machine);
     this.#capabilities();
     this.#bars();
     this.#takeMemory();
@@ -79,22 +83,26 @@ export class AssignedFunction extends EmulatedFunction {
 
   override connect(wires: Wires): void {
     super.connect(wires);
-    this.#connectIntx();
+    this.#intx.connect(wires);
+  }
+
+  override readConfig(offset: number, size: number): number {
+    const value = super.readConfig(offset, size);
+    if (offset > register.status || offset + size <= register.status) return value;
+    const asserted = this.#physical.read16(register.status) & interruptStatus;
+    return (value | (asserted << (8 * (register.status - offset)))) >>> 0;
   }
 
   override writeConfig(offset: number, size: number, value: number): void {
     super.writeConfig(offset, size, value);
-    if (offset <= register.command + 1 && offset + size > register.command) this.#followCommand();
-    const { at, table } = this.#msix ?? {};
-    if (at !== undefined && table !== undefined && offset < at + 4 && offset + size > at + 2) {
-      const control = this.config.read(at + 2, 2);
-      this.#switchMsix(table, (control & msixEnable) !== 0, (control & msixMaskAll) !== 0);
-    }
+    const reaches = (at: number, bytes: number): boolean => offset < at + bytes && offset + size > at;
+    if (reaches(register.command, 2)) this.#followCommand();
+    if (this.#msix !== undefined && reaches(this.#msixControl, 2)) this.#followMsix(this.#msix);
   }
 
   /** BARs as memory of the guest, wherever it put them; what cannot be mapped is reached access by access. */
   configured(): void {
-    if (this.#machine.backend.kind !== 'kvm') return;
+    if (this.#trapBars) return;
     for (const bar of this.bars) {
       if (bar.kind === 'io') continue;
       const address = bar.address;
@@ -105,6 +113,12 @@ export class AssignedFunction extends EmulatedFunction {
     }
   }
 
+  /** Takes it out of its slot, while the guest runs too. */
+  unplug(): void {
+    if (this.wires === undefined) this.disconnect();
+    else this.wires.remove();
+  }
+
   /** The device stands in no slot any more: it is quiet, and reaches none of the guest's memory. */
   override disconnect(): void {
     if (!this.#present) return;
@@ -112,16 +126,15 @@ export class AssignedFunction extends EmulatedFunction {
     super.disconnect();
     this.#unwatch?.();
     this.#physical.write16(register.command, this.#physical.read16(register.command) & ~command.busMaster);
-    this.#listening.abort();
     for (const index of [...this.#mapped.keys()]) this.#unmap(index);
-    this.#dropVectors();
-    this.#dropIntx();
+    this.#msix?.close();
+    this.#intx.disconnect();
     for (const { guestPhysical, bytes } of this.#machine.memory.slots.values()) {
       this.#parts.space.unmap(guestPhysical, bytes);
     }
     if (this.#machine.backend.kind === 'kvm') this.#machine.devices.attach(this.#parts.descriptor, false);
-    this.#parts.device.reset();
     this.#parts.device.releaseFrom(this.#machine);
+    this.#parts.device.reset();
   }
 
   #takeMemory(): void {
@@ -164,17 +177,17 @@ export class AssignedFunction extends EmulatedFunction {
   }
 
   #prepareMsix(at: number): void {
-    const control = this.config.read(at + 2, 2) & 0x7ff;
-    this.config.define(at + 2, 2, control, { writable: msixEnable | msixMaskAll });
+    const control = this.config.read(at + 2, 2) & msixControl.count;
+    this.config.define(at + 2, 2, control, { writable: msixControl.enable | msixControl.maskAll });
     const place = (offset: number): Place => {
       const value = this.config.read(at + offset, 4);
       return { bar: value & 7, offset: (value & ~7) >>> 0 };
     };
-    const table = new MsixTable(control + 1, {
-      changed: (vector, message) => this.#route(vector, message),
-      send: ({ address, data }) => this.message(address, data),
-    });
-    this.#msix = { table, at, places: [place(4), place(8)] };
+    const where = { count: control + 1, table: place(4), pending: place(8) };
+    this.#msixControl = at + 2;
+    this.#msix = new AssignedMsix(this.#parts.device, this.#machine, where, ({ address, data }) =>
+      this.message(address, data),
+    );
   }
 
   #bars(): void {
@@ -201,60 +214,63 @@ export class AssignedFunction extends EmulatedFunction {
     }
   }
 
-  /** The part of MSI-X that lies at an offset of a BAR. */
-  #msixPart(bar: number, offset: number) {
-    if (this.#msix === undefined) return undefined;
-    const { table, places } = this.#msix;
-    const parts = [
-      [places[0], table.tableBytes, table.table],
-      [places[1], table.pendingBytes, table.pending],
-    ] as const;
-    for (const [place, bytes, handler] of parts) {
-      if (place.bar === bar && offset >= place.offset && offset < place.offset + bytes) {
-        return { handler, offset: offset - place.offset };
-      }
-    }
-    return undefined;
-  }
-
   #read(bar: number, region: Region, offset: number, size: number): number | bigint {
-    const part = this.#msixPart(bar, offset);
+    const part = this.#msix?.at(bar, offset);
     if (part !== undefined) return part.handler.read?.(part.offset, size) ?? 0;
     if (offset % size !== 0) return size === 8 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffff >>> (32 - 8 * size);
-    if (size === 8) return region.read64(offset);
-    return size === 4 ? region.read32(offset) : size === 2 ? region.read16(offset) : region.read8(offset);
+    const value =
+      size === 8
+        ? region.read64(offset)
+        : size === 4
+          ? region.read32(offset)
+          : size === 2
+            ? region.read16(offset)
+            : region.read8(offset);
+    this.#intx.accessed();
+    return value;
   }
 
   #write(bar: number, region: Region, offset: number, size: number, value: number | bigint): void {
-    const part = this.#msixPart(bar, offset);
-    if (part !== undefined) part.handler.write?.(part.offset, size, value);
-    else if (offset % size !== 0) return;
-    else if (size === 8) region.write64(offset, BigInt(value));
+    const part = this.#msix?.at(bar, offset);
+    if (part !== undefined) {
+      part.handler.write?.(part.offset, size, value);
+      return;
+    }
+    if (offset % size !== 0) return;
+    if (size === 8) region.write64(offset, BigInt(value));
     else if (size === 4) region.write32(offset, Number(value));
     else if (size === 2) region.write16(offset, Number(value));
     else region.write8(offset, Number(value));
+    this.#intx.accessed();
   }
 
   /** Maps the pages of a BAR but those with the MSI-X table and its pending bits. */
   #map(index: number, address: number, bytes: number): void {
-    const kept = new Set<number>();
-    for (let at = 0; this.#msix !== undefined && at < bytes; at += 16) {
-      if (this.#msixPart(index, at) !== undefined) kept.add(Math.floor(at / page));
-    }
     const slots: number[] = [];
-    const flush = (from: number, end: number): void => {
+    const map = (from: number, end: number): void => {
       if (end <= from) return;
-      slots.push(this.#machine.devices.addMemory(address + from, this.#parts.native, index, from, end - from));
+      const slot = this.#addMemory(address + from, index, from, end - from);
+      if (slot !== undefined) slots.push(slot);
     };
-    let from = 0;
     if (bytes >= page && this.#parts.native.region(index).mappable) {
-      for (const at of [...kept].sort((a, b) => a - b)) {
-        flush(from, at * page);
-        from = (at + 1) * page;
+      let from = 0;
+      for (const kept of this.#msix?.pages(index) ?? []) {
+        map(from, kept * page);
+        from = (kept + 1) * page;
       }
-      flush(from, bytes);
+      map(from, bytes);
     }
     this.#mapped.set(index, { address, slots });
+  }
+
+  /** Undefined where the guest put a BAR on its memory, or where its processor has none: memory wins, as on a board. */
+  #addMemory(address: number, index: number, from: number, bytes: number): number | undefined {
+    try {
+      return this.#machine.devices.addMemory(address, this.#parts.native, index, from, bytes);
+    } catch (error) {
+      if (error instanceof KernelError && (error.code === 'EEXIST' || error.code === 'EINVAL')) return undefined;
+      throw error;
+    }
   }
 
   #unmap(index: number): void {
@@ -262,80 +278,19 @@ export class AssignedFunction extends EmulatedFunction {
     this.#mapped.delete(index);
   }
 
-  /** The guest's bus master bit is the device's own. */
+  /** The guest's bus master and INTx disable bits are the device's own. */
   #followCommand(): void {
     const physical = this.#physical.read16(register.command);
-    const wanted = (physical & ~command.busMaster) | command.memory | (this.isBusMaster ? command.busMaster : 0);
+    const wanted = (physical & ~passed) | command.memory | (this.config.read(register.command, 2) & passed);
     if (wanted !== physical) this.#physical.write16(register.command, wanted);
   }
 
-  #switchMsix(table: MsixTable, enabled: boolean, allMasked: boolean): void {
-    if (enabled && !table.enabled) {
-      this.#dropIntx();
-      const events = this.#parts.device.interrupts('msix', table.count);
-      for (const [vector, event] of events.entries()) {
-        const gsi = this.#machine.backend.kind === 'kvm' ? this.#machine.devices.takeGsi() : -1;
-        this.#vectors.set(vector, { event, gsi, connected: false });
-        if (gsi < 0) void this.#listen(event, () => table.signal(vector));
-      }
-      table.control(enabled, allMasked);
-    } else if (!enabled && table.enabled) {
-      table.control(enabled, allMasked);
-      this.#dropVectors();
-      this.#connectIntx();
-    } else {
-      table.control(enabled, allMasked);
-    }
-  }
-
-  /** A message goes from the device to KVM without this process; a masked one waits in its eventfd. */
-  #route(number: number, message: Message | undefined): void {
-    const vector = this.#vectors.get(number);
-    if (vector === undefined || vector.gsi < 0) return;
-    if (message !== undefined) this.#machine.setMsiRoute(vector.gsi, message.address, message.data);
-    if (vector.connected === (message !== undefined)) return;
-    this.#machine.connectIrqfd(vector.gsi, vector.event.fd, message !== undefined);
-    vector.connected = message !== undefined;
-  }
-
-  async #listen(event: EventFd, signalled: () => void): Promise<void> {
-    const { signal } = this.#listening;
-    try {
-      while (!signal.aborted) {
-        await event.next({ signal });
-        signalled();
-      }
-    } catch (error) {
-      if (!signal.aborted && this.#present) throw error;
-    }
-  }
-
-  #dropVectors(): void {
-    for (const { event, gsi, connected } of this.#vectors.values()) {
-      if (connected) this.#machine.connectIrqfd(gsi, event.fd, false);
-    }
-    if (this.#vectors.size > 0) this.#parts.device.disconnect('msix');
-    this.#vectors.clear();
-  }
-
-  /** INTx is level triggered: KVM holds the line until the guest ends the interrupt, and lets the device go on then. */
-  #connectIntx(): void {
-    const line = this.config.read(register.interruptLine, 1);
-    const usable =
-      this.interruptPin > 0 && this.#machine.irqchip === 'kernel' && this.#parts.device.vectors('intx') > 0;
-    if (!usable || this.#resample !== undefined) return;
-    const [event] = this.#parts.device.interrupts('intx', 1);
-    if (event === undefined) return;
-    this.#resample = new EventFd();
-    this.#machine.connectIrqfd(line, event.fd, true, this.#resample.fd);
-    this.#parts.native.setUnmaskEventfd(0, this.#resample.fd);
-  }
-
-  #dropIntx(): void {
-    if (this.#resample === undefined) return;
-    this.#parts.device.disconnect('intx');
-    this.#resample.close();
-    this.#resample = undefined;
+  /** A function has MSI-X or INTx, not both (PCI 3.0, 6.8.2). */
+  #followMsix(msix: AssignedMsix): void {
+    const value = this.config.read(this.#msixControl, 2);
+    if ((value & msixControl.enable) !== 0) this.#intx.disconnect();
+    msix.control(value);
+    if ((value & msixControl.enable) === 0 && this.wires !== undefined) this.#intx.connect(this.wires);
   }
 }
 

@@ -7,6 +7,7 @@ import { Sysfs } from '../change/sysfs.ts';
 import { UsageError } from '../errors.ts';
 import type { Assignability } from '../probe/assignability.ts';
 import { isAddress, judged, memoryRefusal, type Refusal, refusalsOf } from './checks.ts';
+import { type DeviceOptions, VfioDevice } from './device.ts';
 
 export const vfioDriver = 'vfio-pci';
 
@@ -62,11 +63,22 @@ export class AssignmentPlan extends Change {
 export class Assignment implements AsyncDisposable {
   readonly addresses: readonly string[];
   readonly #journal: Journal;
+  readonly #opened = new Set<VfioDevice>();
   #over = false;
 
   constructor(addresses: readonly string[], journal: Journal) {
     this.addresses = addresses;
     this.#journal = journal;
+  }
+
+  /** Opens one of them; it is closed when they are given back. @throws as VfioDevice.open() does */
+  device(address: string, options: DeviceOptions = {}): VfioDevice {
+    if (!this.addresses.includes(address)) {
+      throw new UsageError(`${address} is not of this assignment`, { hint: this.addresses.join(', ') });
+    }
+    const device = VfioDevice.open(address, options);
+    this.#opened.add(device);
+    return device;
   }
 
   /** Leaves them with VFIO when this process ends; `vtkit vfio unbind` gives them back. */
@@ -75,11 +87,15 @@ export class Assignment implements AsyncDisposable {
     this.#over = true;
   }
 
-  /** Gives the devices back to the drivers that they had. */
-  async release(): Promise<void> {
+  /**
+   * Gives the devices back to the drivers that they had; a step that waits for another process is given up after `stepMs`.
+   * @throws UsageError while a machine has one of `device()`
+   */
+  async release(options: { readonly stepMs?: number } = {}): Promise<void> {
     if (this.#over) return;
+    for (const device of this.#opened) device.close();
+    await this.#journal.undo(options);
     this.#over = true;
-    await this.#journal.undo();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

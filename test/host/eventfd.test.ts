@@ -48,6 +48,19 @@ describe('an eventfd', () => {
     expect(await other.next()).toBe(1n);
   });
 
+  it('is listened to until it is closed', async () => {
+    const event = new EventFd();
+    const counts: bigint[] = [];
+    const listening = event.listen((count) => {
+      counts.push(count);
+      if (counts.length < 2) event.signal(5n);
+      else event.close();
+    });
+    event.signal(4n);
+    await listening;
+    expect(counts).toEqual([4n, 5n]);
+  });
+
   it('keeps the process alive while somebody waits, and no longer', () => {
     const module = fileURLToPath(new URL('../../dist/index.js', import.meta.url));
     const run = (code: string) =>
@@ -58,6 +71,8 @@ describe('an eventfd', () => {
     expect(run('const event = new EventFd(); console.log("ends")')).toMatchObject({ status: 0, stdout: 'ends\n' });
     const woken = 'setTimeout(() => event.signal(7n), 20).unref(); console.log(await event.next());';
     expect(run(`const event = new EventFd(); ${woken}`)).toMatchObject({ status: 0, stdout: '7n\n' });
+    const unheeded = 'void new EventFd().unref().listen(() => {}); console.log("ends")';
+    expect(run(unheeded)).toMatchObject({ status: 0, stdout: 'ends\n' });
   });
 });
 

@@ -19,6 +19,12 @@ const cases = [
     said: /0000:05:01\.0: shares IOMMU group \d+ with 0000:05:02\.0 \(e1000\): VFIO takes a group as a whole\n.*--with-group/,
   },
   {
+    variant: 'rmrr',
+    is: 'a device that firmware goes on using',
+    command: ['vfio', 'bind', '0000:02:00.0'],
+    said: /0000:02:00\.0: firmware goes on using it through memory at 0xfeffc000-0xfeffcfff \(RMRR\): the kernel gives it to no guest/,
+  },
+  {
     variant: 'unprivileged',
     is: 'a user who may not take devices',
     command: ['vfio', 'bind', '0000:02:00.0'],

@@ -39,6 +39,18 @@ const driver = (address = nvme): string | null => {
 const override = (address = nvme): string => readFileSync(`${devices}/${address}/driver_override`, 'utf8').trim();
 const journals = (): string[] => (existsSync(`/${journalFolder}`) ? readdirSync(`/${journalFolder}`) : []);
 
+/** The block device of the NVMe controller: the driver looks for it after it has the controller. */
+async function namespace(): Promise<string> {
+  for (;;) {
+    const controllers = existsSync(`${devices}/${nvme}/nvme`) ? readdirSync(`${devices}/${nvme}/nvme`) : [];
+    const found = controllers.flatMap((name) =>
+      readdirSync(`${devices}/${nvme}/nvme/${name}`).filter((each) => /^nvme\d+n\d+$/.test(each)),
+    );
+    if (found[0] !== undefined && existsSync(`/dev/${found[0]}`)) return found[0];
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 afterEach(() => {
   expect([driver(), override(), journals()], 'the device is back as it was').toEqual(['nvme', '(null)', []]);
 });
@@ -96,6 +108,39 @@ describe('vtkit vfio bind', () => {
       execFileSync('ip', ['addr', 'flush', 'dev', name]);
     }
     expect(driver(nic)).toBe('e1000e');
+  });
+
+  it('refuses a disk with a mounted filesystem', async () => {
+    const disk = `/dev/${await namespace()}`;
+    const place = mkdtempSync(join(tmpdir(), 'vtkit-mount-'));
+    execFileSync('/sbin/mkfs.ext2', ['-q', disk]);
+    execFileSync('mount', ['-t', 'ext2', disk, place]);
+    try {
+      const { status, stderr } = vtkit('vfio', 'bind', nvme);
+      expect([status, stderr]).toEqual([1, expect.stringContaining(`${place} is mounted from ${basename(disk)}`)]);
+    } finally {
+      execFileSync('umount', [place]);
+    }
+  });
+
+  it('refuses more memory for DMA than may be pinned, as the kernel would later', () => {
+    const script = `import { planAssignment, VfioDevice } from '${join(root, 'dist/index.js')}';
+      const bytes = 1 << 20;
+      try { planAssignment(['${nvme}'], { dmaBytes: bytes }); } catch ({ message }) { console.log(message); }
+      const assigned = await planAssignment(['${nvme}']).apply();
+      try { assigned.device('${nvme}').dma.allocate({ bytes }); } catch ({ code, hint }) { console.log(code, hint); }
+      await assigned.release();`;
+    const limited = ['--memlock=65536', 'setpriv', '--bounding-set', '-ipc_lock', process.execPath];
+    const { stdout, stderr } = spawnSync('prlimit', [...limited, '--input-type=module', '-e', script], {
+      encoding: 'utf8',
+    });
+    expect([stdout.trim().split('\n'), stderr]).toEqual([
+      [
+        expect.stringContaining('1048576 bytes for DMA are more than this process may pin: RLIMIT_MEMLOCK is 65536'),
+        expect.stringMatching(/^ENOMEM pinned memory counts against RLIMIT_MEMLOCK/),
+      ],
+      '',
+    ]);
   });
 
   it('lets one of two processes have a device, and tells the other', async () => {
@@ -192,13 +237,14 @@ describe('an NVMe controller', () => {
     return spawnSync(process.execPath, [join(folder, 'script.mjs'), nvme], { encoding: 'utf8' });
   };
 
-  it('says who it is through queues that this process drives, and goes back to its driver', () => {
+  it('says who it is through queues that this process drives, and goes back to its driver', async () => {
     const { status, stdout, stderr } = script(readFileSync(join(root, 'test/examples/nvme-identify.mjs'), 'utf8'));
     expect(stderr).toBe('');
     expect([status, stdout]).toEqual([
       0,
       expect.stringMatching(new RegExp(`^QEMU NVMe Ctrl, serial \\w+, firmware [\\d.]+, NVMe 1\\.4, by ${by}$`, 'm')),
     ]);
+    expect(readFileSync(`/dev/${await namespace()}`)).toHaveLength(32 << 20);
   });
 
   it('is what the documentation drives', () => {

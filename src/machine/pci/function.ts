@@ -8,6 +8,10 @@ export interface Wires {
   message(address: bigint, data: number): void;
   /** The function's INTx line; lines are shared. */
   interrupt(level: boolean): void;
+  /** Which line of the machine's interrupt controller that is; undefined without INTx. */
+  readonly line: number | undefined;
+  /** Takes the function out of its slot. */
+  remove(): void;
 }
 
 /** What is at an address on a bus of the guest. */

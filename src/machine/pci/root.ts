@@ -106,6 +106,8 @@ export class PciRoot {
       interrupt: (level) => {
         if (line !== undefined) this.#pull(line, pciFunction, level);
       },
+      line,
+      remove: () => this.remove(pciFunction),
     });
   }
 
