@@ -124,6 +124,10 @@ export const guests: readonly Guest[] = [
   in64('strings-64', 'runs each string instruction in each width and direction in 64-bit mode'),
   in32('string-io', 'moves strings through ports'),
   in64('mmio', 'reads and writes addresses that nothing backs, in each width and form'),
+  in64('device-operands', 'takes operands of every kind of instruction from the memory of a device', {
+    witness: 'manual', // QEMU's translator takes a null selector of RPL 3 for SS; the rest it does too
+    needs: ['long-mode', 'model'],
+  }),
   in64('self-modifying', 'runs what it has just written over its own code'),
 
   in64('timer', 'takes timer interrupts through the 8259, masked and unmasked, and in the shadow of STI', {
