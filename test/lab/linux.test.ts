@@ -31,6 +31,8 @@ const notHere: Readonly<Record<string, string>> = {
   'debug-traps': 'KVM has no breakpoints of ports, and ignores BTF',
   clock: 'it has no clock, and no sleep',
   'string-io': 'its ports are those of a test device',
+  'device-operands': 'its memory is that of a test device',
+  'real-edge': 'interrupt lines are raised by a test device',
 };
 const nested = guests.filter(({ name, cpus }) => cpus === 1 && notHere[name] === undefined);
 
