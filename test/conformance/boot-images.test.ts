@@ -7,7 +7,7 @@ describe('on the emulated processor', () => {
     const image = bootImage(context, /^xen-[\d.]+-amd64\.gz$/, 'xen-hypervisor-4.17-amd64');
     const { text, outcome } = await runImage(image, {
       name: 'xen',
-      append: 'com1=115200,8n1 console=com1 noreboot loglvl=all no-real-mode edd=off',
+      append: 'com1=115200,8n1 console=com1 noreboot loglvl=all',
       initrd: { name: 'dom0', bytes: new Uint8Array(65536) },
       memoryBytes: 128 << 20,
       cpus: 2,
