@@ -12,6 +12,9 @@ constexpr uint8_t bit(int number) { return static_cast<uint8_t>(1u << number); }
 }  // namespace
 
 Pic::Pic(std::function<void()> intrChanged) : intrChanged_(std::move(intrChanged)) {
+  // As a PC's firmware leaves them for real mode.
+  master_.base = 0x08;
+  slave_.base = 0x70;
   for (size_t i = 0; i < lines_.size(); i++) {
     lines_[i].pic_ = this;
     lines_[i].number_ = static_cast<int>(i);
@@ -77,13 +80,11 @@ void Pic::Chip::setLine(int number, bool level) {
   const uint8_t mask = bit(number);
   const bool was = (levels & mask) != 0;
   levels = static_cast<uint8_t>(level ? levels | mask : levels & ~mask);
-  if (level && !was) edges |= mask;
-  if (!level) edges &= static_cast<uint8_t>(~mask);  // the 8259A wants the line high until INTA
+  if (level && !was && (elcr & mask) == 0) edges |= mask;
 }
 
 void Pic::Chip::setElcr(uint8_t value) {
-  // A line whose level is high when it becomes edge-triggered has had its edge.
-  edges &= static_cast<uint8_t>(~(elcr & ~value));
+  edges &= static_cast<uint8_t>(~value);
   elcr = value;
 }
 

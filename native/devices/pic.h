@@ -14,7 +14,8 @@ namespace vtkit::devices {
 /**
  * Intel 8259A in 8086 mode: edge and level lines, nested, special fully nested and rotating priorities, specific,
  * non-specific and automatic end of interrupt, special mask mode, poll, spurious vectors. As in PC chipsets, ELCR takes
- * the place of ICW1's LTIM, and the cascade is wired whatever ICW3 says.
+ * the place of ICW1's LTIM, and the cascade is wired whatever ICW3 says. An edge stays requested though its line falls
+ * before INTA, as in QEMU's and KVM's controllers, where the 8259A would give the spurious line 7; a level does not.
  *
  * `intrChanged` is called when INTR rises, from the thread that made it rise, with none of this object's locks held.
  *
@@ -37,7 +38,7 @@ class Pic final : public bus::InterruptSource {
 
  private:
   struct Chip {
-    uint8_t edges = 0;     // lines that rose, stayed high, and were not served since
+    uint8_t edges = 0;     // edge-triggered lines that rose and were not served since
     uint8_t service = 0;   // ISR
     uint8_t mask = 0;      // IMR
     uint8_t levels = 0;    // the lines as they are

@@ -119,6 +119,7 @@ bool LocalApic::matches(const InterruptMessage& message) const {
   if (x2apic()) {
     return destination == 0xffffffff || (destination >> 16 == own >> 16 && (destination & own & 0xffff) != 0);
   }
+  if (destination == 0xff) return true;                                         // broadcast in both models (11.6.2.2)
   if (dfr_ >> 28 == 15) return (destination & own & 0xff) != 0;                 // flat
   return (destination >> 4 & 15) == own >> 4 && (destination & own & 15) != 0;  // cluster
 }

@@ -44,6 +44,7 @@ bool movFromCr(Cpu& cpu, const MicroOp& op) {
       return raise(cpu, kUd);
   }
   if (!privileged(cpu)) return false;
+  spend(cpu, kSerialTicks);
   cpu.gpr[op.rmIndex] = cpu.code64() ? value : value & 0xffffffff;
   return true;
 }
@@ -53,6 +54,7 @@ bool movToCr(Cpu& cpu, const MicroOp& op) {
   if (op.regIndex != 0 && op.regIndex != 2 && op.regIndex != 3 && op.regIndex != 4 && op.regIndex != 8)
     return raise(cpu, kUd);
   if (!privileged(cpu)) return false;
+  spend(cpu, kSerialTicks);
   switch (op.regIndex) {
     case 0:
       return setCr0(cpu, cpu.guest ? vmx::keepMasked(cpu, value, cpu.cr0, vmx::Field::cr0GuestHostMask) : value);
@@ -80,6 +82,7 @@ bool debugIndex(Cpu& cpu, const MicroOp& op, unsigned& index) {
   if (index > 7 || ((index == 4 || index == 5) && (cpu.cr4 & kCr4De) != 0)) return raise(cpu, kUd);
   if (index == 4 || index == 5) index += 2;
   if (!privileged(cpu)) return false;
+  spend(cpu, kSerialTicks);
   if ((cpu.dr7 & kDr7Detect) == 0) return true;
   cpu.dr7 &= ~kDr7Detect;
   return raiseDebug(cpu, kDr6Access);

@@ -80,6 +80,7 @@ struct Group7 {
           return loadTable(cpu, op, cpu.idt);
         case 7: {
           if (!privileged(cpu)) return false;
+          spend(cpu, kSerialTicks);
           const uint64_t offset = addressOf(cpu, op);
           const bool based = !cpu.code64() || op.segment >= FS;
           uint64_t linear = based ? cpu.seg[op.segment].base + offset : offset;
@@ -100,8 +101,8 @@ struct Group7 {
         return monitor(cpu, op);
       case 0xc9:
         return mwait(cpu);
-      case 0xd9:  // VMMCALL is AMD's word for it
-        return isAmd(cpu) ? hypercall(cpu) : raise(cpu, kUd);
+      case 0xd9:  // VMMCALL, AMD's word for it: KVM answers to either on any processor
+        return cpu.guest ? raise(cpu, kUd) : hypercall(cpu);
       case 0xd0:
         return has(cpu.features, Feature::xsave) ? xgetbv(cpu) : raise(cpu, kUd);
       case 0xd1:

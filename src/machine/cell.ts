@@ -97,8 +97,8 @@ export class Cell {
         return BigInt(this.#view.getUint16(at, true));
       case 4:
         return BigInt(this.#view.getUint32(at, true));
-      default:
-        return this.#view.getBigUint64(at, true);
+      default: // MMIO has every size up to 8: an access that crosses pages comes in two parts
+        return BigInt.asUintN(8 * size, this.#view.getBigUint64(at, true));
     }
   }
 
@@ -123,7 +123,9 @@ export class Cell {
   numberItem(index: number, size: number): number {
     const at = this.#layout.exitData + index * size;
     if (size === 1) return this.#view.getUint8(at);
-    return size === 2 ? this.#view.getUint16(at, true) : this.#view.getUint32(at, true);
+    if (size === 2) return this.#view.getUint16(at, true);
+    const value = this.#view.getUint32(at, true);
+    return size === 3 ? value & 0xff_ffff : value;
   }
 
   setNumberItem(index: number, size: number, value: number): void {

@@ -1,6 +1,7 @@
 /** The small PC that guests of `vtkit run` find: COM1, interrupt controllers and timer, debug exit, power-off. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { guestAcpiTables, wakingVectorOffset } from '../acpi/guest-tables.ts';
+import { biosData } from './bios-data.ts';
 import { type BootOptions, boot } from './boot/image.ts';
 import type { Exit } from './exits.ts';
 import { fwCfg, fwCfgPorts } from './fw-cfg.ts';
@@ -98,6 +99,9 @@ export class Pc {
     machine.ports.map(fwCfgPorts, fwCfg(size));
     mapTestDevice(machine);
     if (hasTables) {
+      for (const { address, bytes } of biosData({ memoryBytes: size.memoryBytes, serialPort: com1.port })) {
+        machine.memory.write(address, bytes);
+      }
       const [powerManagementBase] = powerManagementBases;
       const hpet = machine.backend.kind === 'emulated'; // the board's own, beside its I/O APIC
       machine.memory.write(

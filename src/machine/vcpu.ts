@@ -360,10 +360,10 @@ export class Vcpu extends VcpuState {
     const writes = kind === exitKind.ioOut || kind === exitKind.mmioWrite;
     for (let i = 0; i < count; i++) {
       if (writes) {
-        handler.write?.(address, size, size === 8 ? cell.item(i, 8) : cell.numberItem(i, size));
+        handler.write?.(address, size, size > 4 ? cell.item(i, size) : cell.numberItem(i, size));
       } else {
         const value = handler.read === undefined ? -1 : handler.read(address, size);
-        if (typeof value === 'bigint' || size === 8) cell.setItem(i, size, BigInt(value));
+        if (typeof value === 'bigint' || size > 4) cell.setItem(i, size, BigInt(value));
         else cell.setNumberItem(i, size, value);
       }
     }

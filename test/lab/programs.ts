@@ -20,6 +20,8 @@ const beyond: Readonly<Record<string, string>> = {
   'debug-traps': 'KVM has no breakpoints of ports, and ignores BTF',
   clock: 'it has no clock, and no sleep',
   'string-io': 'its ports are those of a test device',
+  'device-operands': 'its memory is that of a test device',
+  'real-edge': 'interrupt lines are raised by a test device',
 };
 
 /** The guests for kvm-run. */

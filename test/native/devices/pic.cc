@@ -162,8 +162,27 @@ TEST("takes a pulse without a gap as a new edge and never withdraws the request"
   CHECK_EQUAL(pics.pic.acknowledge(), 0x20);
 }
 
-TEST("gives line 7, and nothing in service, for a request that went away before INTA") {
+TEST("keeps the edge of a line that fell before INTA") {
   Pair pics;
+  pics.raise(11);
+  pics.lower(11);
+  CHECK_EQUAL(pics.pic.asserted(), true);
+  CHECK_EQUAL(pics.pic.acknowledge(), 0x2b);
+  CHECK_EQUAL(pics.pic.asserted(), false);
+}
+
+TEST("is initialised to the vectors of real mode before anybody does it") {
+  Pic pic([] {});
+  pic.line(4).set(true);
+  CHECK_EQUAL(pic.acknowledge(), 0x0c);
+  pic.master().write(0, 1, kEoi);
+  pic.line(11).set(true);
+  CHECK_EQUAL(pic.acknowledge(), 0x73);
+}
+
+TEST("gives line 7, and nothing in service, for a level that went away before INTA") {
+  Pair pics;
+  pics.pic.edgeLevel().write(0, 1, 0x10);
   pics.raise(4);
   pics.lower(4);
   CHECK_EQUAL(pics.pic.asserted(), false);
@@ -171,8 +190,9 @@ TEST("gives line 7, and nothing in service, for a request that went away before 
   CHECK_EQUAL(pics.masterReads(kReadService), 0);
 }
 
-TEST("gives line 15, with the cascade in service, for a request of the slave that went away") {
+TEST("gives line 15, with the cascade in service, for a level of the slave that went away") {
   Pair pics;
+  pics.pic.edgeLevel().write(1, 1, 0x10);
   pics.raise(12);
   pics.lower(12);
   CHECK_EQUAL(pics.pic.acknowledge(), 0x2f);

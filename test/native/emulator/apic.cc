@@ -118,6 +118,24 @@ TEST("the logical identity of x2APIC mode follows from the identity") {
   CHECK_EQUAL(apic.matches(message), false);
 }
 
+TEST("logical destinations of xAPIC mode match by bits or by cluster, as DFR says, and all ones match everybody") {
+  Fixture f;
+  const auto matches = [&](uint32_t destination) {
+    bus::InterruptMessage message;
+    message.logical = true;
+    message.destination = destination;
+    return f.apic.matches(message);
+  };
+  CHECK_EQUAL(matches(0xff), true);
+  CHECK_EQUAL(matches(0x7f), false);
+  f.apic.write(0xd0, 0x12000000);
+  for (const uint32_t hit : {0x02u, 0x10u, 0x93u, 0xffu}) CHECK_EQUAL(matches(hit), true);
+  for (const uint32_t miss : {0x00u, 0x0du, 0x81u}) CHECK_EQUAL(matches(miss), false);
+  f.apic.write(0xe0, 0x0fffffff);
+  for (const uint32_t hit : {0x12u, 0x13u, 0x1fu, 0xffu}) CHECK_EQUAL(matches(hit), true);
+  for (const uint32_t miss : {0x11u, 0x10u, 0x22u, 0x02u, 0xf2u}) CHECK_EQUAL(matches(miss), false);
+}
+
 TEST("the self-IPI register and the command register of one write") {
   Fixture f;
   f.enterX2apic();

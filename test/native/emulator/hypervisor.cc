@@ -33,10 +33,11 @@ TEST("VMCALL of a number that is not known answers -ENOSYS") {
   CHECK_EQUAL(narrow.regs.rax, kNoSuchCall & 0xffffffff);
 }
 
-TEST("VMMCALL does the same on AMD64, and is undefined on Intel 64") {
+TEST("VMMCALL does the same, whoever made the processor") {
   const std::string vmmcall = BYTES("\x0f\x01\xd9");
   Guest intel(64);
-  CHECK_EQUAL(static_cast<int>(intel.run(vmmcall)), static_cast<int>(Emulator::Stop::shutdown));
+  CHECK_EQUAL(static_cast<int>(intel.run(vmmcall)), static_cast<int>(Emulator::Stop::halted));
+  CHECK_EQUAL(intel.regs.rax, kNoSuchCall);
   Guest amd(64);
   std::vector<emulator::CpuidRow> rows = emulator::defaultCpuid();
   std::memcpy(&rows[0].ebx, "Auth", 4);
@@ -66,8 +67,8 @@ TEST("VMCALL to processors that are not there reaches none") {
   CHECK_EQUAL(guest.regs.rax, 0u);
 }
 
-TEST("VMCALL is undefined where CPUID announces no hypervisor") {
-  Guest guest(64);
+TEST("VMCALL and VMMCALL are undefined where CPUID announces no hypervisor") {
+  Guest guest(64), other(64);
   std::vector<emulator::CpuidRow> rows = emulator::defaultCpuid();
   for (emulator::CpuidRow& row : rows) {
     if (row.leaf == 1) row.ecx &= ~(1u << emulator::model::kHypervisor.bit);
@@ -75,4 +76,6 @@ TEST("VMCALL is undefined where CPUID announces no hypervisor") {
   guest.processor->setCpuid(rows);
   CHECK_EQUAL(static_cast<int>(guest.run(kVmcall)), static_cast<int>(Emulator::Stop::shutdown));
   CHECK_EQUAL(guest.regs.rip, Guest::kCode);
+  other.processor->setCpuid(rows);
+  CHECK_EQUAL(static_cast<int>(other.run(BYTES("\x0f\x01\xd9"))), static_cast<int>(Emulator::Stop::shutdown));
 }

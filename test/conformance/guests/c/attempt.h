@@ -18,7 +18,7 @@ static __attribute__((interrupt)) void on_undefined(struct frame* frame) {
   frame->rip = resume;
 }
 
-static void show(const char* what) {
+static inline void show(const char* what) {
   print(what), print(": ");
   if (vector == 14) print("#PF "), print_hex(fault_error, 2);
   if (vector != 14) print(vector == 13 ? "#GP" : vector == 6 ? "#UD" : "ok");
