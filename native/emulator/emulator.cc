@@ -144,6 +144,14 @@ void Emulator::trapBehind(bool steps) {
   deliverFault(cpu);
 }
 
+/** What an instruction, or a VM entry, asked for the boundary behind it. */
+void Emulator::passBoundary() {
+  Cpu& cpu = *cpu_;
+  cpu.shadow = cpu.shadowNext;
+  cpu.shadowNext = false;
+  cpu.vmx.blockedByMovSs = cpu.trapBlocked;
+}
+
 Emulator::Stop Emulator::run(const uint64_t& turnEnd) {
   setHostMxcsr(kMxcsrReset);
   const Stop stop = goOn(turnEnd);
@@ -159,6 +167,7 @@ Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
   if (cpu.vmx.entryAsked) {
     entryError_ = vmx::enterFromOutside(cpu);
     if (entryError_ != 0) return Stop::left;
+    passBoundary();
   }
   for (;;) {
     // Whatever was delivered last may have ended it all.
@@ -214,7 +223,6 @@ Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
     const bool single = traps || cpu.shadow || cpu.singleStep || cpu.watchesCode || cpu.watchesData ||
                         limit_ - cpu.instructions < kMaxOps || nextEvent() - now < kMaxOps || cpu.vmx.monitorTrap;
     if (cpu.watchesCode && !cpu.trapBlocked && stopsBefore()) continue;
-    cpu.vmx.blockedByMovSs = cpu.trapBlocked;
     cpu.trapBlocked = cpu.stepTaken = cpu.vmx.unblockedNmi = false;
     const uint64_t start = cpu.rip();
     const bool guest = cpu.guest;
@@ -224,22 +232,22 @@ Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
       if (cpu.vmx.apicWrite != vmx::kNoRegister) vmx::emulateApicWrite(cpu);
     }
     blocks_.sweep(cpu);
-    cpu.shadow = cpu.shadowNext;
-    cpu.shadowNext = false;
     if (cpu.halted && (cpu.dataHits != 0 || (traps && !stepsOnBranches(cpu)))) {
       cpu.halted = false;  // a debug exception that waits ends HLT at once
       done = true;
     }
     if (!done) {
-      cpu.dataHits = 0;
+      if (!cpu.fault.leaves) cpu.dataHits = 0;  // an exit saves what MOV SS held back, and the blocking
       cpu.taskSwitched = cpu.stepNow = false;
       if (cpu.fault.pending) deliverFault(cpu);
-      if (cpu.halted) {
-        cpu.shadow = false;
-        if (guest && cpu.guest) cpu.vmx.activity = vmx::Activity::hlt;
-        return Stop::halted;
-      }
-    } else if (traps || cpu.dataHits != 0 || cpu.stepNow) {
+    }
+    passBoundary();
+    if (!done && cpu.halted) {
+      cpu.shadow = false;
+      if (guest && cpu.guest) cpu.vmx.activity = vmx::Activity::hlt;
+      return Stop::halted;
+    }
+    if (done && (traps || cpu.dataHits != 0 || cpu.stepNow)) {
       // Under BTF only a branch that was taken traps; RIP tells, as the block was one instruction.
       const bool branched = cpu.rip() != start && cpu.rip() != start + cpu.block->bytes;
       trapBehind(cpu.stepNow || (traps && !cpu.stepTaken && (!stepsOnBranches(cpu) || branched)));

@@ -102,6 +102,7 @@ class Emulator final : private ApicHost {
   bool takeInterrupt();
   uint64_t horizon(uint64_t turnEnd) const;
   void trapBehind(bool steps);
+  void passBoundary();
   bool stopsBefore();
   /** Executes what comes next. False: an instruction did not end, or ended the run. */
   bool advance(bool single);
