@@ -98,8 +98,9 @@ bool translateGuestPhysical(Cpu& cpu, uint64_t guestPhysical, const GuestAccess&
   const uint64_t execute = byMode && access.user ? kUserExecute : kExecute;
   const uint64_t present = kRead | kWrite | kExecute | (byMode ? kUserExecute : 0);
   uint64_t wanted = access.kind == Access::read ? kRead : access.kind == Access::write ? kWrite : execute;
-  // With accessed and dirty flags, whatever the processor does to the guest's paging structures is a write.
-  if (flags && access.of == GuestAccess::Of::paging) wanted = kRead | kWrite;
+  // Marking an entry of the guest's paging structures reads and writes it; with accessed and dirty flags here, whatever
+  // the processor does to one counts as a write, too.
+  if (access.of == GuestAccess::Of::paging && (flags || access.kind == Access::write)) wanted = kRead | kWrite;
   uint64_t addresses[4], entries[4], rights = present, table = pointer & kAddress, base = 0, offset = kPageMask;
   unsigned used = 0;
   if (guestPhysical >> 48 != 0) return violated(cpu, kSuppressVe, guestPhysical, access, wanted, 0);
