@@ -179,6 +179,18 @@ TEST("a preemption timer of 0 comes behind an injected event and behind pending 
   CHECK_EQUAL(guest.field(Field::exitQualification), 2u);
 }
 
+TEST("an entry behind MOV SS is error 26, before it matters whether the VMCS was launched; without one it is VMfailInvalid") {
+  VmxGuest guest;
+  guest.enter(BYTES("\x0f\x01\xc1"));
+  const std::string behind = BYTES("\x8c\xd0\x8e\xd0") + VmxGuest::vmlaunch();  // mov eax, ss; mov ss, eax
+  guest.regs.rflags |= 0x8d5;
+  guest.run(behind);
+  CHECK_EQUAL(guest.regs.rflags & 0x8d5, 1u << 6);
+  CHECK_EQUAL(guest.field(Field::vmInstructionError), 26u);
+  guest.run(VmxGuest::vmclear(8) + behind);
+  CHECK_EQUAL(guest.regs.rflags & 0x8d5, 1u);
+}
+
 TEST("VMREAD of a field that does not exist, from a shadow VMCS, leaves its error number in the current one") {
   VmxGuest guest;
   guest.put<uint32_t>(VmxGuest::kOther, kRevision | 1u << 31);

@@ -158,6 +158,8 @@ static inline void prepare(uint8_t* region, void (*code)(void), uint64_t* stack_
   if (tr == 0) tr = 0x40;  // a processor that was started without one; entries want one
   const uint64_t* task = (const uint64_t*)(gdt.base + (tr & ~7u));
   const uint64_t task_base = (task[0] >> 16 & 0xffffff) | (task[0] >> 32 & 0xff000000) | task[1] << 32;
+  vmclear(address(region));  // it may be the current one
+  for (unsigned i = 0; i < 4096; i++) region[i] = 0;
   *(uint32_t*)region = (uint32_t)rdmsr(0x480);
   vmclear(address(region)), vmptrld(address(region));
   launched = 0;
