@@ -81,6 +81,14 @@ int Emulator::nextVector() {
   return vector;
 }
 
+/** Asks for no look at NMIs where none waits. Most often nobody did. */
+void Emulator::forgetNmi() {
+  Cpu& cpu = *cpu_;
+  if ((cpu.attention.load(std::memory_order_relaxed) & kNmi) == 0 || cpu.nmis.load() != 0) return;
+  cpu.attention.fetch_and(~uint32_t{kNmi});
+  if (cpu.nmis.load() != 0) cpu.attention.fetch_or(kNmi);  // one came meanwhile
+}
+
 /** Delivers an interrupt if one waits and the processor takes it. True if it did. */
 bool Emulator::takeInterrupt() {
   Cpu& cpu = *cpu_;
@@ -90,7 +98,7 @@ bool Emulator::takeInterrupt() {
     cpu.nmiMasked = true;
     vector = 2;
   } else {
-    if (cpu.nmis.load() == 0) cpu.attention.fetch_and(~uint32_t{kNmi});
+    forgetNmi();
     if ((flags(cpu) & kIf) == 0) return false;
     vector = nextVector();
     if (vector < 0) return false;

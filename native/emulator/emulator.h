@@ -100,6 +100,7 @@ class Emulator final : private ApicHost {
   bool guestWakes();
   bool takeGuestEvent();
   bool takeInterrupt();
+  void forgetNmi();
   uint64_t horizon(uint64_t turnEnd) const;
   void trapBehind(bool steps);
   void passBoundary();

@@ -179,7 +179,9 @@ TEST("a preemption timer of 0 comes behind an injected event and behind pending 
   CHECK_EQUAL(guest.field(Field::exitQualification), 2u);
 }
 
-TEST("an entry behind MOV SS is error 26, before it matters whether the VMCS was launched; without one it is VMfailInvalid") {
+TEST(
+    "an entry behind MOV SS is error 26, before it matters whether the VMCS was launched; without one it is "
+    "VMfailInvalid") {
   VmxGuest guest;
   guest.enter(BYTES("\x0f\x01\xc1"));
   const std::string behind = BYTES("\x8c\xd0\x8e\xd0") + VmxGuest::vmlaunch();  // mov eax, ss; mov ss, eax

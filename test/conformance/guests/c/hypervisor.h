@@ -100,9 +100,10 @@ static inline uint32_t allowed(uint32_t msr, uint32_t wanted) {
 enum { kRax, kRcx, kRdx, kRbx, kRbp, kRsi, kRdi, kR8, kRegisters = kR8 + 8 };
 static uint64_t registers[kRegisters] __attribute__((used));
 static uint64_t entry_flags __attribute__((used));  // behind a VMLAUNCH or VMRESUME that failed
-#define EXCHANGE(HOW)                                                                                                \
-  HOW(0, rax) HOW(8, rcx) HOW(16, rdx) HOW(24, rbx) HOW(32, rbp) HOW(40, rsi) HOW(48, rdi) HOW(56, r8) HOW(64, r9)   \
-  HOW(72, r10) HOW(80, r11) HOW(88, r12) HOW(96, r13) HOW(104, r14) HOW(112, r15)
+#define EXCHANGE(HOW)                                                                                               \
+  HOW(0, rax)                                                                                                       \
+  HOW(8, rcx) HOW(16, rdx) HOW(24, rbx) HOW(32, rbp) HOW(40, rsi) HOW(48, rdi) HOW(56, r8) HOW(64, r9) HOW(72, r10) \
+      HOW(80, r11) HOW(88, r12) HOW(96, r13) HOW(104, r14) HOW(112, r15)
 #define LOAD(AT, NAME) "mov registers+" #AT "(%rip), %" #NAME "\n"
 #define STORE(AT, NAME) "mov %" #NAME ", registers+" #AT "(%rip)\n"
 int run_guest(int resumes);  // 0 behind an exit
@@ -196,4 +197,6 @@ static inline void expect(const char* what, uint64_t of, uint64_t value, uint64_
   print(what), print(" "), print_hex(of, 16), print(": "), print_hex(value, 16), print(", not ");
   print_hex(wanted, 16), print("\n");
 }
-static inline void conclude(void) { print_decimal(checks), print(" checks, "), print_decimal(wrong), print(" wrong\n"); }
+static inline void conclude(void) {
+  print_decimal(checks), print(" checks, "), print_decimal(wrong), print(" wrong\n");
+}

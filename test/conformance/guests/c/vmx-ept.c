@@ -1,5 +1,5 @@
-// vmx-ept.c: a hypervisor that gives its guest every combination of rights, reserved bits and page sizes in each level of
-// the extended page tables, for the guest's data and for its paging structures (SDM Vol. 3C, 29.3).
+// vmx-ept.c: a hypervisor that gives its guest every combination of rights, reserved bits and page sizes in each level
+// of the extended page tables, for the guest's data and for its paging structures (SDM Vol. 3C, 29.3).
 #include "hypervisor.h"
 
 static uint8_t operation[4096] __attribute__((aligned(4096))), state[4096] __attribute__((aligned(4096)));
@@ -189,7 +189,8 @@ static void try_structures(void) {
           *entry = (address(paging[2]) & ~0xfffull) | kWriteBack | rights;
           const uint32_t reason = attempt(what);
           // 29.3.3.2: with flags, whatever the processor does there is a write; without, first a read, then a write.
-          const int refused = flags ? (rights & kWrite) == 0 : (rights & kRead) == 0 || (marks_it && (rights & kWrite) == 0);
+          const int refused =
+              flags ? (rights & kWrite) == 0 : (rights & kRead) == 0 || (marks_it && (rights & kWrite) == 0);
           if (refused) {
             const uint64_t writes = flags || (rights & kRead) != 0 ? kWrite : 0;
             expect("structure", of, reason, kEptViolation);
@@ -211,7 +212,8 @@ static void try_structures(void) {
   // The page itself: accessed, then dirty, and accessed alone in the levels above.
   for (unsigned level = 1; level <= 4; level++) *entry_of(level) &= ~(uint64_t)(kAccessed | kDirty);
   attempt(kOpRead);
-  for (unsigned level = 1; level <= 4; level++) expect("read", level, *entry_of(level) & (kAccessed | kDirty), kAccessed);
+  for (unsigned level = 1; level <= 4; level++)
+    expect("read", level, *entry_of(level) & (kAccessed | kDirty), kAccessed);
   attempt(kOpWrite);
   expect("written", 1, *entry_of(1) & (kAccessed | kDirty), kAccessed | kDirty);
   for (unsigned level = 2; level <= 4; level++) expect("written", level, *entry_of(level) & kDirty, 0);

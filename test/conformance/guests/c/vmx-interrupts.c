@@ -1,5 +1,5 @@
-// vmx-interrupts.c: a hypervisor whose guest takes virtual interrupts: each vector under each task priority, by VM entry, by
-// CR8, by self-IPI, and one behind another (SDM Vol. 3C, 30.1 and 30.2).
+// vmx-interrupts.c: a hypervisor whose guest takes virtual interrupts: each vector under each task priority, by VM
+// entry, by CR8, by self-IPI, and one behind another (SDM Vol. 3C, 30.1 and 30.2).
 #include "hypervisor.h"
 
 static uint8_t operation[4096] __attribute__((aligned(4096))), state[4096] __attribute__((aligned(4096)));

@@ -1,5 +1,5 @@
-// vmx-processors.c: what one processor sends to another in VMX operation: posted interrupts, NMI, INIT and startup messages
-// (SDM Vol. 3C, 24.8, 26.2 and 30.6).
+// vmx-processors.c: what one processor sends to another in VMX operation: posted interrupts, NMI, INIT and startup
+// messages (SDM Vol. 3C, 24.8, 26.2 and 30.6).
 #include "hypervisor.h"
 #include "others.h"
 

@@ -1,5 +1,5 @@
-// vmx-shadow.c: a hypervisor whose guest reads and writes every field of a shadow VMCS, as its bitmaps say (SDM Vol. 3C,
-// 25.10 and 31.3).
+// vmx-shadow.c: a hypervisor whose guest reads and writes every field of a shadow VMCS, as its bitmaps say (SDM Vol.
+// 3C, 25.10 and 31.3).
 #include "hypervisor.h"
 
 static uint8_t operation[4096] __attribute__((aligned(4096))), state[4096] __attribute__((aligned(4096)));

@@ -1,5 +1,5 @@
-// vmx-transitions.c: a hypervisor that looks at what VM entries and exits load, save and leave alone (SDM Vol. 3C, 27.3,
-// 27.4, 28.3 to 28.6).
+// vmx-transitions.c: a hypervisor that looks at what VM entries and exits load, save and leave alone (SDM Vol.
+// 3C, 27.3, 27.4, 28.3 to 28.6).
 #include "hypervisor.h"
 
 static uint8_t operation[4096] __attribute__((aligned(4096))), state[4096] __attribute__((aligned(4096)));
@@ -16,7 +16,14 @@ enum { kSaveDebug = 1u << 2, kSavePat = 1u << 18, kLoadPat = 1u << 19, kSaveTime
 enum { kUsePorts = 1u << 25, kEveryPort = 1u << 24, kTscOffsetting = 1u << 3, kTimer = 1u << 6, kPreemption = 52 };
 enum { kIa32Pat = 0x277, kIa32Efer = 0xc0000080, kDebugControl = 0x1d9, kKernelGsBase = 0xc0000102, kTsc = 0x10 };
 enum { kGuestDr7 = 0x681a, kGuestDebugControl = 0x2802, kTimerValue = 0x482e, kExceptions = 0x4004 };
-enum { kEntryList = 0x200a, kStoreList = 0x2006, kLoadList = 0x2008, kEntryCount = 0x4014, kStores = 0x400e, kLoads = 0x4010 };
+enum {
+  kEntryList = 0x200a,
+  kStoreList = 0x2006,
+  kLoadList = 0x2008,
+  kEntryCount = 0x4014,
+  kStores = 0x400e,
+  kLoads = 0x4010
+};
 
 static volatile uint64_t seen[4];
 
@@ -97,7 +104,8 @@ static void swaps(void) {
     vmcall();
   }
 }
-static void set_list(unsigned which, uint64_t field, uint64_t count_field, unsigned count, uint32_t index, uint64_t value) {
+static void set_list(unsigned which, uint64_t field, uint64_t count_field, unsigned count, uint32_t index,
+                     uint64_t value) {
   for (unsigned i = 0; i < 513; i++) {
     list[which][i].index = i < count ? index : ~0u;
     list[which][i].reserved = i < count ? 0 : ~0u;
@@ -306,7 +314,10 @@ static void raises_of(void) {
   __asm__ volatile(
       "lcall *1f(%%rip)\n jmp 3f\n"
       "1: .long 2f\n .word 8\n"
-      ".code32\n 2: mov $0x7fffffff, %%eax\n add %%eax, %%eax\n into\n lret\n.code64\n 3:\n" : : : "rax", "cc", "memory");
+      ".code32\n 2: mov $0x7fffffff, %%eax\n add %%eax, %%eax\n into\n lret\n.code64\n 3:\n"
+      :
+      :
+      : "rax", "cc", "memory");
   vmcall();
 }
 static void raises_nm(void) {

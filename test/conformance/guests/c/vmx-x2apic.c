@@ -1,5 +1,5 @@
-// vmx-x2apic.c: a hypervisor whose guest reads and writes each APIC register by MSR, under every combination of the controls
-// that concern it and in both modes of the APIC (SDM Vol. 3C, 30.5; Vol. 3A, 11.12).
+// vmx-x2apic.c: a hypervisor whose guest reads and writes each APIC register by MSR, under every combination of the
+// controls that concern it and in both modes of the APIC (SDM Vol. 3C, 30.5; Vol. 3A, 11.12).
 #include "hypervisor.h"
 
 static uint8_t operation[4096] __attribute__((aligned(4096))), state[4096] __attribute__((aligned(4096)));
@@ -32,10 +32,14 @@ static void guest(void) {
     refused = 0;
     if (writes) {
       __asm__ volatile("lea 1f(%%rip), %%r11\n mov %%r11, resume(%%rip)\n wrmsr\n1:\n"
-                       : : "a"(low), "d"(high), "c"(msr) : "r11", "memory");
+                       :
+                       : "a"(low), "d"(high), "c"(msr)
+                       : "r11", "memory");
     } else {
       __asm__ volatile("lea 1f(%%rip), %%r11\n mov %%r11, resume(%%rip)\n rdmsr\n1:\n"
-                       : "+a"(low), "+d"(high) : "c"(msr) : "r11", "memory");
+                       : "+a"(low), "+d"(high)
+                       : "c"(msr)
+                       : "r11", "memory");
       value = (uint64_t)high << 32 | low;
     }
     vmcall();
@@ -77,7 +81,8 @@ static void try_register(unsigned reg, uint32_t controls, int x2apic) {
       virtualized && (reg == kTpr || ((controls & kInterruptDelivery) && (reg == kEoi || reg == kSelfIpi)));
   uint64_t wanted = 0;
   if (reg == kTpr) wanted = 0x78;
-  if (!write_page && x2apic && readable(reg) && writable(reg) && reg != kIcr && reg != kEsr) wanted = rdmsr(0x800 + reg);
+  if (!write_page && x2apic && readable(reg) && writable(reg) && reg != kIcr && reg != kEsr)
+    wanted = rdmsr(0x800 + reg);
   if (reg == kIcr) wanted = 0x400f1;  // to itself
   if (write_page) *word = kPattern;
   uint32_t reason = run(1, reg, wanted);
@@ -97,7 +102,8 @@ static void try_register(unsigned reg, uint32_t controls, int x2apic) {
   skip();
   expect("write refused", of, refused, !write_page && !(x2apic && writable(reg)));
   if (write_page) expect("page", of, *word, wanted);
-  if (!write_page && x2apic && readable(reg) && writable(reg)) expect("register", of, (uint32_t)rdmsr(0x800 + reg), wanted);
+  if (!write_page && x2apic && readable(reg) && writable(reg))
+    expect("register", of, (uint32_t)rdmsr(0x800 + reg), wanted);
   if (!write_page && x2apic && reg == kTpr) wrmsr(0x808, 0);
   // A bit too many is refused, wherever the register lies.
   if (!write_page && !x2apic) return;
