@@ -81,6 +81,14 @@ int Emulator::nextVector() {
   return vector;
 }
 
+/** Asks for no look at NMIs where none waits. Most often nobody did. */
+void Emulator::forgetNmi() {
+  Cpu& cpu = *cpu_;
+  if ((cpu.attention.load(std::memory_order_relaxed) & kNmi) == 0 || cpu.nmis.load() != 0) return;
+  cpu.attention.fetch_and(~uint32_t{kNmi});
+  if (cpu.nmis.load() != 0) cpu.attention.fetch_or(kNmi);  // one came meanwhile
+}
+
 /** Delivers an interrupt if one waits and the processor takes it. True if it did. */
 bool Emulator::takeInterrupt() {
   Cpu& cpu = *cpu_;
@@ -90,7 +98,7 @@ bool Emulator::takeInterrupt() {
     cpu.nmiMasked = true;
     vector = 2;
   } else {
-    if (cpu.nmis.load() == 0) cpu.attention.fetch_and(~uint32_t{kNmi});
+    forgetNmi();
     if ((flags(cpu) & kIf) == 0) return false;
     vector = nextVector();
     if (vector < 0) return false;
@@ -144,6 +152,14 @@ void Emulator::trapBehind(bool steps) {
   deliverFault(cpu);
 }
 
+/** What an instruction, or a VM entry, asked for the boundary behind it. */
+void Emulator::passBoundary() {
+  Cpu& cpu = *cpu_;
+  cpu.shadow = cpu.shadowNext;
+  cpu.shadowNext = false;
+  cpu.vmx.blockedByMovSs = cpu.trapBlocked;
+}
+
 Emulator::Stop Emulator::run(const uint64_t& turnEnd) {
   setHostMxcsr(kMxcsrReset);
   const Stop stop = goOn(turnEnd);
@@ -159,6 +175,7 @@ Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
   if (cpu.vmx.entryAsked) {
     entryError_ = vmx::enterFromOutside(cpu);
     if (entryError_ != 0) return Stop::left;
+    passBoundary();
   }
   for (;;) {
     // Whatever was delivered last may have ended it all.
@@ -216,7 +233,6 @@ Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
                         cpu.vmx.monitorTrap;
     if (cpu.watchesCode && !cpu.trapBlocked && stopsBefore()) continue;
     if (breakpointExits_ && standsAtInt3()) return Stop::stepped;
-    cpu.vmx.blockedByMovSs = cpu.trapBlocked;
     cpu.trapBlocked = cpu.stepTaken = cpu.vmx.unblockedNmi = false;
     const uint64_t start = cpu.rip();
     const bool guest = cpu.guest;
@@ -226,22 +242,22 @@ Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
       if (cpu.vmx.apicWrite != vmx::kNoRegister) vmx::emulateApicWrite(cpu);
     }
     blocks_.sweep(cpu);
-    cpu.shadow = cpu.shadowNext;
-    cpu.shadowNext = false;
     if (cpu.halted && (cpu.dataHits != 0 || (traps && !stepsOnBranches(cpu)))) {
       cpu.halted = false;  // a debug exception that waits ends HLT at once
       done = true;
     }
     if (!done) {
-      cpu.dataHits = 0;
+      if (!cpu.fault.leaves) cpu.dataHits = 0;  // an exit saves what MOV SS held back, and the blocking
       cpu.taskSwitched = cpu.stepNow = false;
       if (cpu.fault.pending) deliverFault(cpu);
-      if (cpu.halted) {
-        cpu.shadow = false;
-        if (guest && cpu.guest) cpu.vmx.activity = vmx::Activity::hlt;
-        return Stop::halted;
-      }
-    } else if (traps || cpu.dataHits != 0 || cpu.stepNow) {
+    }
+    passBoundary();
+    if (!done && cpu.halted) {
+      cpu.shadow = false;
+      if (guest && cpu.guest) cpu.vmx.activity = vmx::Activity::hlt;
+      return Stop::halted;
+    }
+    if (done && (traps || cpu.dataHits != 0 || cpu.stepNow)) {
       // Under BTF only a branch that was taken traps; RIP tells, as the block was one instruction.
       const bool branched = cpu.rip() != start && cpu.rip() != start + cpu.block->bytes;
       trapBehind(cpu.stepNow || (traps && !cpu.stepTaken && (!stepsOnBranches(cpu) || branched)));

@@ -105,8 +105,10 @@ class Emulator final : private ApicHost {
   bool guestWakes();
   bool takeGuestEvent();
   bool takeInterrupt();
+  void forgetNmi();
   uint64_t horizon(uint64_t turnEnd) const;
   void trapBehind(bool steps);
+  void passBoundary();
   bool stopsBefore();
   bool standsAtInt3();
   /** Executes what comes next. False: an instruction did not end, or ended the run. */

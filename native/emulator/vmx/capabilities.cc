@@ -12,14 +12,11 @@ namespace vtkit::emulator::vmx {
 
 namespace {
 
-/** A control that works here; with a CPUID bit, only where that announces what it controls. */
+/** A control that works here. */
 struct Control {
   ControlWord word;
   uint32_t bit;
-  const CpuidBit* needs = nullptr;
 };
-
-using namespace model;
 constexpr Control kControls[] = {
     {ControlWord::pinBased, pin::kExternalInterruptExiting},
     {ControlWord::pinBased, pin::kNmiExiting},
@@ -51,7 +48,6 @@ constexpr Control kControls[] = {
     {ControlWord::secondary, secondary::kEnableEpt},
     {ControlWord::secondary, secondary::kDescriptorTableExiting},
     {ControlWord::secondary, secondary::kUnrestrictedGuest},
-    {ControlWord::secondary, secondary::kEnableRdtscp, &kRdtscp},
     {ControlWord::secondary, secondary::kVirtualizeX2apicMode},
     {ControlWord::secondary, secondary::kEnableVpid},
     {ControlWord::secondary, secondary::kWbinvdExiting},
@@ -59,28 +55,47 @@ constexpr Control kControls[] = {
     {ControlWord::secondary, secondary::kVirtualInterruptDelivery},
     {ControlWord::secondary, secondary::kPauseLoopExiting},
     {ControlWord::secondary, secondary::kRdrandExiting},
-    {ControlWord::secondary, secondary::kEnableInvpcid, &kInvpcid},
     {ControlWord::secondary, secondary::kEnableVmFunctions},
     {ControlWord::secondary, secondary::kVmcsShadowing},
     {ControlWord::secondary, secondary::kRdseedExiting},
     {ControlWord::secondary, secondary::kEnablePml},
     {ControlWord::secondary, secondary::kEptViolationVe},
-    {ControlWord::secondary, secondary::kEnableXsaves, &kXsaves},
     {ControlWord::secondary, secondary::kModeBasedExecute},
     {ControlWord::secondary, secondary::kUseTscScaling},
     {ControlWord::exit, onExit::kSaveDebugControls},
-    {ControlWord::exit, onExit::kHostAddressSpaceSize, &kLm},
     {ControlWord::exit, onExit::kAcknowledgeInterrupt},
-    {ControlWord::exit, onExit::kSavePat, &kPat},
-    {ControlWord::exit, onExit::kLoadPat, &kPat},
     {ControlWord::exit, onExit::kSaveEfer},
     {ControlWord::exit, onExit::kLoadEfer},
     {ControlWord::exit, onExit::kSavePreemptionTimer},
     {ControlWord::entry, onEntry::kLoadDebugControls},
-    {ControlWord::entry, onEntry::kIa32eModeGuest, &kLm},
-    {ControlWord::entry, onEntry::kLoadPat, &kPat},
     {ControlWord::entry, onEntry::kLoadEfer},
 };
+
+/** One that works where CPUID announces what it controls. */
+struct Conditional {
+  Control control;
+  const CpuidBit* needs;
+};
+using namespace model;
+constexpr Conditional kConditional[] = {
+    {{ControlWord::secondary, secondary::kEnableRdtscp}, &kRdtscp},
+    {{ControlWord::secondary, secondary::kEnableInvpcid}, &kInvpcid},
+    {{ControlWord::secondary, secondary::kEnableXsaves}, &kXsaves},
+    {{ControlWord::exit, onExit::kHostAddressSpaceSize}, &kLm},
+    {{ControlWord::exit, onExit::kSavePat}, &kPat},
+    {{ControlWord::exit, onExit::kLoadPat}, &kPat},
+    {{ControlWord::entry, onEntry::kIa32eModeGuest}, &kLm},
+    {{ControlWord::entry, onEntry::kLoadPat}, &kPat},
+};
+
+/** The bits of kControls by word: every VM entry asks for them. */
+struct Words {
+  uint32_t bits[5] = {};
+  constexpr Words() {
+    for (const Control& control : kControls) bits[static_cast<unsigned>(control.word)] |= control.bit;
+  }
+};
+constexpr Words kAlways;
 
 /** The default1 class (A.2): reserved bits that are 1, and controls that were once fixed to 1. */
 constexpr uint32_t kDefault1[] = {0x16, 0x0401e172, 0, 0x00036dff, 0x000011ff};
@@ -113,9 +128,9 @@ uint64_t highestIndex() {
 
 Allowed allowed(const Cpu& cpu, ControlWord which) {
   const auto i = static_cast<unsigned>(which);
-  Allowed result = {kDefault1[i] & ~kOnceFixed[i], kDefault1[i]};
-  for (const Control& control : kControls) {
-    if (control.word == which && (control.needs == nullptr || has(cpu, *control.needs))) result.one |= control.bit;
+  Allowed result = {kDefault1[i] & ~kOnceFixed[i], kDefault1[i] | kAlways.bits[i]};
+  for (const auto& [control, needs] : kConditional) {
+    if (control.word == which && has(cpu, *needs)) result.one |= control.bit;
   }
   return result;
 }

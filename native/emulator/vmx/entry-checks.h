@@ -34,6 +34,8 @@ struct Controls {
 
 /** Whether a byte of each of these is a memory type that a PAT may have. */
 bool isPat(uint64_t value);
+/** Whether CR4 has no bit that the processor lacks. */
+bool hasCr4(const Cpu& cpu, uint64_t value);
 /** Whether IA32_EFER has no bit that the processor lacks. */
 bool isEfer(const Cpu& cpu, uint64_t value);
 

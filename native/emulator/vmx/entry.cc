@@ -71,8 +71,9 @@ void loadInterruptibility(Cpu& cpu, bool injects) {
   const uint64_t state = field(cpu, Field::guestInterruptibilityState);
   const bool movSs = (state & kBlockingByMovSs) != 0, nmi = (state & kBlockingByNmi) != 0;
   cpu.shadow = false;
-  cpu.shadowNext = (state & (kBlockingBySti | kBlockingByMovSs)) != 0;
-  cpu.trapBlocked = movSs;
+  // 27.7.1: behind an event that is injected there is no blocking by STI or MOV SS.
+  cpu.shadowNext = !injects && (state & (kBlockingBySti | kBlockingByMovSs)) != 0;
+  cpu.trapBlocked = !injects && movSs;
   vmx.virtualNmiMasked = false;
   if (pinBased(cpu, pin::kVirtualNmis)) {
     vmx.virtualNmiMasked = nmi;
@@ -84,7 +85,9 @@ void loadInterruptibility(Cpu& cpu, bool injects) {
   // 27.7.3: an event that is injected takes the place of debug exceptions that wait.
   const bool waits = !injects && vmx.activity != Activity::shutdown && vmx.activity != Activity::waitForSipi;
   const uint64_t pending = waits ? field(cpu, Field::guestPendingDebugExceptions) : 0;
-  vmx.pendingDebug = pending & (kPendingSingleStep | 15);
+  // Behind MOV SS they join what the first instruction does; RFLAGS.TF says again that it steps.
+  vmx.pendingDebug = cpu.trapBlocked ? 0 : pending & (kPendingSingleStep | 15);
+  if (cpu.trapBlocked) cpu.dataHits = pending & 15;
 }
 
 void startTimer(Cpu& cpu) {

@@ -182,8 +182,9 @@ const GuestPhysicalPage* recall(const Cpu& cpu, uint64_t guestPhysical) {
 bool translateGuestPhysical(Cpu& cpu, uint64_t guestPhysical, const GuestAccess& access, uint64_t& physical,
                             GuestPhysicalPage* found) {
   uint64_t wanted = wantedBy(cpu, access);
-  // With accessed and dirty flags, whatever the processor does to the guest's paging structures is a write.
-  if (access.of == GuestAccess::Of::paging && hasFlags(cpu)) wanted = kRead | kWrite;
+  // Marking an entry of the guest's paging structures reads and writes it; with accessed and dirty flags here, whatever
+  // the processor does to one counts as a write, too.
+  if (access.of == GuestAccess::Of::paging && (hasFlags(cpu) || access.kind == Access::write)) wanted = kRead | kWrite;
   if (guestPhysical >> 48 != 0) return violated(cpu, kSuppressVe, guestPhysical, access, wanted, 0);
   GuestPhysicalPage page;
   const GuestPhysicalPage* kept = recall(cpu, guestPhysical);

@@ -120,7 +120,7 @@ bool Emulator::takeGuestEvent() {
     cpu.nmiMasked = true;
     return delivers(2, kNmiEvent);
   }
-  if (cpu.nmis.load() == 0) cpu.attention.fetch_and(~uint32_t{kNmi});
+  forgetNmi();
   if (cpu.shadow || vmx.activity == Activity::shutdown) return false;
   const bool open = (flags(cpu) & kIf) != 0;
   if (open && primaryBased(cpu, primary::kInterruptWindowExiting)) return exits(ExitReason::interruptWindow);

@@ -53,14 +53,15 @@ class Check {
         information_(get(Field::entryInterruptionInformation)),
         longMode_((controls_.entry & onEntry::kIa32eModeGuest) != 0),
         unrestricted_((controls_.secondary & secondary::kUnrestrictedGuest) != 0),
-        v86_((rflags_ & kVm) != 0) {}
+        v86_((rflags_ & kVm) != 0),
+        wide_(has(cpu, model::kLa57)) {}
 
   /** 27.3.1.1 */
   bool registers() const {
     const uint64_t fixed = kCr0Fixed0 & ~(unrestricted_ ? kCr0Pe | kCr0Pg : 0);
     if ((cr0_ & fixed) != fixed || (cr0_ & ~kCr0Fixed1) != 0 || ((cr0_ & kCr0Pg) != 0 && (cr0_ & kCr0Pe) == 0))
       return false;
-    if ((cr4_ & kCr4Fixed0) != kCr4Fixed0 || (cr4_ & ~cr4Fixed1(cpu_)) != 0) return false;
+    if ((cr4_ & kCr4Fixed0) != kCr4Fixed0 || !hasCr4(cpu_, cr4_)) return false;
     if (longMode_ ? (cr0_ & kCr0Pg) == 0 || (cr4_ & kCr4Pae) == 0 : (cr4_ & kCr4Pcide) != 0) return false;
     if ((get(Field::guestCr3) & ~physicalMask(cpu_)) != 0) return false;
     if ((controls_.entry & onEntry::kLoadDebugControls) != 0) {
@@ -79,7 +80,7 @@ class Check {
   bool segments() const {
     const Segment cs(vmcs_, CS), ss(vmcs_, SS), tr(vmcs_, TR), ldtr(vmcs_, LDTR);
     if (tr.local() || (ldtr.usable() && ldtr.local())) return false;
-    if (!canonicalBase(cpu_, tr.base) || (ldtr.usable() && !canonicalBase(cpu_, ldtr.base))) return false;
+    if (!canonical(tr.base) || (ldtr.usable() && !canonical(ldtr.base))) return false;
     if (!isBase(Field::guestFsBase) || !isBase(Field::guestGsBase) || cs.base >> 32 != 0) return false;
     for (const unsigned seg : {SS, DS, ES}) {
       const Segment segment(vmcs_, seg);
@@ -96,7 +97,7 @@ class Check {
     if (!isBase(Field::guestGdtrBase) || !isBase(Field::guestIdtrBase)) return false;
     if (get(Field::guestGdtrLimit) >> 16 != 0 || get(Field::guestIdtrLimit) >> 16 != 0) return false;
     const uint64_t rip = get(Field::guestRip);
-    if (longMode_ && Segment(vmcs_, CS).isLong() ? !canonicalBase(cpu_, rip) : rip >> 32 != 0) return false;
+    if (longMode_ && Segment(vmcs_, CS).isLong() ? !canonical(rip) : rip >> 32 != 0) return false;
     constexpr uint64_t kReserved = ~uint64_t{0x3f7fd7}, kOne = 2;
     if ((rflags_ & (kReserved | kOne)) != kOne) return false;
     if (v86_ && (longMode_ || (cr0_ & kCr0Pe) == 0)) return false;
@@ -155,7 +156,8 @@ class Check {
 
  private:
   uint64_t get(Field field) const { return vmcs_.get(field); }
-  bool isBase(Field field) const { return canonicalBase(cpu_, get(field)); }
+  bool canonical(uint64_t address) const { return wide_ ? canonical57(address) : canonical48(address); }
+  bool isBase(Field field) const { return canonical(get(field)); }
   bool valid() const { return (information_ & kEventValid) != 0; }
   bool injects(EventType type) const { return valid() && (information_ >> 8 & 7) == type; }
 
@@ -221,7 +223,7 @@ class Check {
   const Vmcs& vmcs_;
   const Controls controls_;
   const uint64_t cr0_, cr4_, rflags_, information_;
-  const bool longMode_, unrestricted_, v86_;
+  const bool longMode_, unrestricted_, v86_, wide_;
 };
 
 }  // namespace

@@ -15,7 +15,12 @@ bool isPat(uint64_t value) {
   return true;
 }
 
+// What the processor runs with exists: mostly there is nothing to look up.
+
+bool hasCr4(const Cpu& cpu, uint64_t value) { return value == cpu.cr4 || (value & ~cr4Fixed1(cpu)) == 0; }
+
 bool isEfer(const Cpu& cpu, uint64_t value) {
+  if (value == cpu.efer) return true;
   uint64_t known = 0;
   if (has(cpu, model::kSyscall)) known |= kEferSce;
   if (has(cpu, model::kLm)) known |= kEferLme | kEferLma;
@@ -30,11 +35,13 @@ constexpr Failure kInvalidHost = {8};
 bool registers(const Cpu& cpu, const Vmcs& vmcs, const Controls& controls) {
   const uint64_t cr0 = vmcs.get(Field::hostCr0), cr4 = vmcs.get(Field::hostCr4);
   if ((cr0 & kCr0Fixed0) != kCr0Fixed0 || (cr0 & ~kCr0Fixed1) != 0) return false;
-  if ((cr4 & kCr4Fixed0) != kCr4Fixed0 || (cr4 & ~cr4Fixed1(cpu)) != 0) return false;
+  if ((cr4 & kCr4Fixed0) != kCr4Fixed0 || !hasCr4(cpu, cr4)) return false;
   if ((vmcs.get(Field::hostCr3) & ~physicalMask(cpu)) != 0) return false;
+  const bool wideAddresses = has(cpu, model::kLa57);
   for (const Field address : {Field::hostSysenterEsp, Field::hostSysenterEip, Field::hostFsBase, Field::hostGsBase,
                               Field::hostGdtrBase, Field::hostIdtrBase, Field::hostTrBase}) {
-    if (!canonicalBase(cpu, vmcs.get(address))) return false;
+    const uint64_t value = vmcs.get(address);
+    if (!(wideAddresses ? canonical57(value) : canonical48(value))) return false;
   }
   if ((controls.exit & onExit::kLoadPat) != 0 && !isPat(vmcs.get(Field::hostPat))) return false;
   if ((controls.exit & onExit::kLoadEfer) == 0) return true;

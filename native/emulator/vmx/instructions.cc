@@ -216,15 +216,6 @@ Reach reach(Cpu& cpu, const MicroOp& op, ExitReason reason, Field bitmap) {
   return cpu.vmx.current == kNoVmcs ? Reach::none : Reach::current;
 }
 
-/** In non-root operation the numbers of VMfailValid go to the shadow VMCS. */
-bool failReach(Cpu& cpu, Reach reached, Vmcs& shadow, unsigned error) {
-  if (reached == Reach::current) return fail(cpu, error);
-  shadow.set(Field::vmInstructionError, error);
-  storeRegion(cpu, field(cpu, Field::vmcsLinkPointer), shadow);
-  setFlags(cpu, kArithmetic, kZf);
-  return true;
-}
-
 bool isHigh(uint64_t encoding) { return (encoding & 1) != 0; }
 Field baseOf(uint64_t encoding) { return static_cast<Field>(encoding & ~uint64_t{1}); }
 
@@ -236,7 +227,7 @@ bool vmread(Cpu& cpu, const MicroOp& op) {
   if (reached == Reach::shadow) loadRegion(cpu, field(cpu, Field::vmcsLinkPointer), shadow);
   const Vmcs& vmcs = reached == Reach::shadow ? shadow : cpu.vmx.vmcs;
   const uint64_t encoding = fieldOperand(cpu, op);
-  if (!isField(encoding)) return failReach(cpu, reached, shadow, kUnsupportedField);
+  if (!isField(encoding)) return fail(cpu, kUnsupportedField);
   uint64_t value = vmcs.get(baseOf(encoding));
   if (isHigh(encoding)) value >>= 32;
   if (!cpu.code64()) value &= 0xffffffff;
@@ -269,8 +260,8 @@ bool vmwrite(Cpu& cpu, const MicroOp& op) {
   const uint64_t encoding = fieldOperand(cpu, op);
   Vmcs shadow;
   if (reached == Reach::shadow) loadRegion(cpu, field(cpu, Field::vmcsLinkPointer), shadow);
-  if (!isField(encoding)) return failReach(cpu, reached, shadow, kUnsupportedField);
-  if (isReadOnly(encoding) && !mayWriteAnyField(cpu)) return failReach(cpu, reached, shadow, kReadOnlyField);
+  if (!isField(encoding)) return fail(cpu, kUnsupportedField);
+  if (isReadOnly(encoding) && !mayWriteAnyField(cpu)) return fail(cpu, kReadOnlyField);
   Vmcs& vmcs = reached == Reach::shadow ? shadow : cpu.vmx.vmcs;
   const Field name = baseOf(encoding);
   if (isHigh(encoding)) {
