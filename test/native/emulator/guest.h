@@ -162,9 +162,11 @@ class Guest {
   std::unique_ptr<Emulator> processor;
   vcpu::Regs regs;
 
+ protected:
+  const unsigned bits_;
+
  private:
   const Ram host_{kBytes};
-  const unsigned bits_;
 };
 
 }  // namespace vtkit::test

@@ -31,9 +31,14 @@ Break both(const Break& first, const Break& second) {
     second(guest);
   };
 }
-Break secondary(uint32_t bits) {
+Break activate(uint32_t bits) {
   return both(add(Field::primaryControls, vmx::primary::kActivateSecondaryControls),
               add(Field::secondaryControls, bits));
+}
+Break all(const std::vector<Break>& parts) {
+  return [=](VmxGuest& guest) {
+    for (const Break& part : parts) part(guest);
+  };
 }
 Break inject(uint64_t information) { return set(Field::entryInterruptionInformation, information | 1u << 31); }
 
@@ -51,9 +56,9 @@ uint64_t outcome(VmxGuest& guest) {
   return guest.field(Field::vmInstructionError);
 }
 
-void hold(const std::vector<Row>& rows, uint64_t expected) {
+void hold(const std::vector<Row>& rows, uint64_t expected, unsigned bits = 64) {
   for (const Row& row : rows) {
-    VmxGuest guest;
+    VmxGuest guest(bits);
     guest.control(Field::primaryControls, vmx::primary::kHltExiting);
     row.breaks(guest);
     const uint64_t found = outcome(guest);
@@ -63,13 +68,28 @@ void hold(const std::vector<Row>& rows, uint64_t expected) {
     countFailure();
   }
 }
-constexpr uint64_t kGuestState = 33 | 1u << 31;
+constexpr uint64_t kGuestState = 33 | 1u << 31, kPage = 0x40000, kBetween = 0x40008;
+
+Break tprShadow(uint32_t bits = 0) {
+  return all({activate(bits), add(Field::primaryControls, vmx::primary::kUseTprShadow),
+              set(Field::virtualApicAddress, kPage), set(Field::apicAccessAddress, kPage)});
+}
+/** EPT with a pointer that is right, of tables that nothing walks. */
+Break ept(uint32_t bits = 0) { return both(activate(vmx::secondary::kEnableEpt | bits), set(Field::eptPointer, 0x3001e)); }
+Break delivery() {
+  return both(tprShadow(vmx::secondary::kVirtualInterruptDelivery), add(Field::pinBasedControls, 1));
+}
+Break posted() {
+  return all({delivery(), add(Field::pinBasedControls, vmx::pin::kPostedInterrupts),
+              add(Field::exitControls, vmx::onExit::kAcknowledgeInterrupt),
+              set(Field::postedInterruptDescriptorAddress, kPage)});
+}
 
 }  // namespace
 
 TEST("a VMCS that breaks nothing is entered") {
   hold({{"as it is", [](VmxGuest&) {}},
-        {"VPID", both(secondary(vmx::secondary::kEnableVpid), set(Field::virtualProcessorIdentifier, 1))},
+        {"VPID", both(activate(vmx::secondary::kEnableVpid), set(Field::virtualProcessorIdentifier, 1))},
         {"an injected breakpoint", both(inject(6u << 8 | 3), set(Field::entryInstructionLength, 1))},
         {"an external interrupt", both(inject(0x40), add(Field::guestRflags, 0x200))},
         {"#GP with its error code", inject(3u << 8 | 1u << 11 | 13)},
@@ -80,13 +100,114 @@ TEST("a VMCS that breaks nothing is entered") {
        0);
 }
 
+TEST("what no control asks for is not looked at") {
+  std::vector<Break> parts;
+  for (const Field field :
+       {Field::ioBitmapA, Field::ioBitmapB, Field::msrBitmap, Field::virtualApicAddress, Field::apicAccessAddress,
+        Field::pmlAddress, Field::eptPointer, Field::postedInterruptDescriptorAddress, Field::vmreadBitmap,
+        Field::vmwriteBitmap, Field::virtualizationExceptionAddress, Field::eptpListAddress, Field::tprThreshold,
+        Field::postedInterruptNotificationVector, Field::vmFunctionControls, Field::exitMsrLoadAddress,
+        Field::exitMsrStoreAddress, Field::entryMsrLoadAddress, Field::hostPat, Field::hostEfer, Field::guestPat,
+        Field::guestEfer, Field::entryExceptionErrorCode, Field::entryInstructionLength}) {
+    parts.push_back(set(field, kWide | 0x1001));
+  }
+  parts.push_back(set(Field::guestDr7, uint64_t{1} << 32));
+  parts.push_back(set(Field::guestDebugctl, 1u << 5));
+  parts.push_back(take(Field::entryControls, vmx::onEntry::kLoadDebugControls));
+  hold({{"everything", all(parts)},
+        {"everything, with secondary controls", both(all(parts), activate(vmx::secondary::kRdrandExiting))},
+        {"secondary controls that are not active", set(Field::secondaryControls, ~uint64_t{0})},
+        {"the length of an event that is no software's", both(inject(3u << 8 | 6), set(Field::entryInstructionLength, 16))},
+        {"the error code of an event without one",
+         both(inject(3u << 8 | 6), set(Field::entryExceptionErrorCode, 0x10000))},
+        {"an event that is not valid", set(Field::entryInterruptionInformation, 0x7fffffff)},
+        {"a threshold with virtual-interrupt delivery", both(delivery(), set(Field::tprThreshold, 0x1f))},
+        {"a threshold above the priority with virtualized accesses",
+         both(tprShadow(vmx::secondary::kVirtualizeApicAccesses), set(Field::tprThreshold, 1))}},
+       0);
+}
+
+TEST("controls that need something and have it are entered") {
+  using namespace vmx;
+  hold({{"bitmaps", all({add(Field::primaryControls, primary::kUseIoBitmaps | primary::kUseMsrBitmaps),
+                         set(Field::ioBitmapA, kPage), set(Field::ioBitmapB, kPage), set(Field::msrBitmap, kPage)})},
+        {"virtual NMIs and their window",
+         both(add(Field::pinBasedControls, pin::kNmiExiting | pin::kVirtualNmis),
+              add(Field::primaryControls, primary::kNmiWindowExiting))},
+        {"the TPR shadow", tprShadow()},
+        {"a threshold of the priority", both(tprShadow(),
+                                             [](VmxGuest& guest) {
+                                               guest.put<uint32_t>(kPage + 0x80, 0x50);
+                                               guest.field(Field::tprThreshold, 5);
+                                             })},
+        {"x2APIC mode with APIC registers",
+         tprShadow(secondary::kVirtualizeX2apicMode | secondary::kApicRegisterVirtualization)},
+        {"virtual-interrupt delivery", delivery()},
+        {"posted interrupts", posted()},
+        {"VMCS shadowing", all({activate(secondary::kVmcsShadowing), set(Field::vmreadBitmap, kPage),
+                                set(Field::vmwriteBitmap, kPage)})},
+        {"VM functions", activate(secondary::kEnableVmFunctions)},
+        {"a preemption timer that is saved", all({add(Field::pinBasedControls, pin::kPreemptionTimer),
+                                                  add(Field::exitControls, onExit::kSavePreemptionTimer),
+                                                  set(Field::vmxPreemptionTimerValue, 1000)})},
+        {"#GP with its error code", inject(3u << 8 | 1u << 11 | 13)},
+        {"a software interrupt", both(inject(4u << 8 | 0x80), set(Field::entryInstructionLength, 2))},
+        {"INT1", both(inject(5u << 8 | 1), set(Field::entryInstructionLength, 1))}},
+       0);
+}
+
+TEST("controls that need what they do not have fail with error 7") {
+  using namespace vmx;
+  hold({{"x2APIC mode without the TPR shadow", activate(secondary::kVirtualizeX2apicMode)},
+        {"APIC registers without the TPR shadow", activate(secondary::kApicRegisterVirtualization)},
+        {"virtual-interrupt delivery without the TPR shadow",
+         both(activate(secondary::kVirtualInterruptDelivery), add(Field::pinBasedControls, 1))},
+        {"virtual-interrupt delivery without exits of interrupts",
+         both(delivery(), take(Field::pinBasedControls, pin::kExternalInterruptExiting))},
+        {"a virtual-APIC page between pages", both(tprShadow(), set(Field::virtualApicAddress, kBetween))},
+        {"a threshold above 15", both(tprShadow(secondary::kVirtualizeApicAccesses), set(Field::tprThreshold, 0x10))},
+        {"a threshold above the priority", both(tprShadow(), set(Field::tprThreshold, 1))},
+        {"an APIC-access page between pages",
+         both(tprShadow(secondary::kVirtualizeApicAccesses), set(Field::apicAccessAddress, kBetween))},
+        {"both kinds of APIC",
+         tprShadow(secondary::kVirtualizeApicAccesses | secondary::kVirtualizeX2apicMode)},
+        {"posted interrupts without delivery", both(add(Field::pinBasedControls, pin::kPostedInterrupts | 1),
+                                                    both(add(Field::exitControls, onExit::kAcknowledgeInterrupt),
+                                                         set(Field::postedInterruptDescriptorAddress, kPage)))},
+        {"posted interrupts without acknowledgement",
+         both(posted(), take(Field::exitControls, onExit::kAcknowledgeInterrupt))},
+        {"a notification vector above 255", both(posted(), set(Field::postedInterruptNotificationVector, 256))},
+        {"a descriptor that is not aligned", both(posted(), set(Field::postedInterruptDescriptorAddress, 0x40020))},
+        {"a descriptor beyond physical memory", both(posted(), set(Field::postedInterruptDescriptorAddress, kWide))},
+        {"a log of pages without EPT", both(activate(secondary::kEnablePml), set(Field::pmlAddress, kPage))},
+        {"mode-based execute without EPT", activate(secondary::kModeBasedExecute)},
+        {"a log between pages", both(ept(secondary::kEnablePml), set(Field::pmlAddress, kBetween))},
+        {"a #VE page between pages",
+         both(ept(secondary::kEptViolationVe), set(Field::virtualizationExceptionAddress, kBetween))},
+        {"a VM function that does not exist",
+         both(ept(secondary::kEnableVmFunctions), set(Field::vmFunctionControls, 2))},
+        {"EPTP switching without EPT", both(activate(secondary::kEnableVmFunctions), set(Field::vmFunctionControls, 1))},
+        {"a list of EPT pointers between pages",
+         both(ept(secondary::kEnableVmFunctions),
+               both(set(Field::vmFunctionControls, 1), set(Field::eptpListAddress, kBetween)))},
+        {"a store list beyond physical memory",
+         both(set(Field::exitMsrStoreCount, 1), set(Field::exitMsrStoreAddress, kWide))},
+        {"a load list that is not aligned",
+         both(set(Field::exitMsrLoadCount, 1), set(Field::exitMsrLoadAddress, 0x40001))},
+        {"INT1 of 16 bytes", both(inject(5u << 8 | 1), set(Field::entryInstructionLength, 16))},
+        {"INT3 of 16 bytes", both(inject(6u << 8 | 3), set(Field::entryInstructionLength, 16))},
+        {"an error code of a guest in real mode",
+         all({ept(secondary::kUnrestrictedGuest), take(Field::guestCr0, 0x80000001), inject(3u << 8 | 1u << 11 | 13)})}},
+       7);
+}
+
 TEST("controls that are not allowed fail with error 7") {
   hold(
       {{"pin-based: a bit that has to be 1", take(Field::pinBasedControls, 2)},
        {"pin-based: a reserved bit", add(Field::pinBasedControls, 1u << 8)},
        {"primary: a reserved bit", add(Field::primaryControls, 1)},
        {"primary: a bit that has to be 1", take(Field::primaryControls, 2)},
-       {"secondary: a reserved bit", secondary(1u << 31)},
+       {"secondary: a reserved bit", activate(1u << 31)},
        {"exit: a bit that has to be 1", take(Field::exitControls, 1)},
        {"exit: a reserved bit", add(Field::exitControls, 1u << 30)},
        {"entry: a bit that has to be 1", take(Field::entryControls, 1)},
@@ -98,17 +219,17 @@ TEST("controls that are not allowed fail with error 7") {
        {"an MSR bitmap between pages", both(add(Field::primaryControls, 1u << 28), set(Field::msrBitmap, 0x800))},
        {"virtual NMIs without NMI exiting", add(Field::pinBasedControls, 1u << 5)},
        {"an NMI window without virtual NMIs", add(Field::primaryControls, 1u << 22)},
-       {"VPID 0", secondary(vmx::secondary::kEnableVpid)},
-       {"unrestricted guest without EPT", secondary(vmx::secondary::kUnrestrictedGuest)},
-       {"an EPT pointer of three levels", both(secondary(vmx::secondary::kEnableEpt), set(Field::eptPointer, 0x30016))},
+       {"VPID 0", activate(vmx::secondary::kEnableVpid)},
+       {"unrestricted guest without EPT", activate(vmx::secondary::kUnrestrictedGuest)},
+       {"an EPT pointer of three levels", both(activate(vmx::secondary::kEnableEpt), set(Field::eptPointer, 0x30016))},
        {"an EPT pointer of a reserved memory type",
-        both(secondary(vmx::secondary::kEnableEpt), set(Field::eptPointer, 0x3001a))},
+        both(activate(vmx::secondary::kEnableEpt), set(Field::eptPointer, 0x3001a))},
        {"reserved bits of the EPT pointer",
-        both(secondary(vmx::secondary::kEnableEpt), set(Field::eptPointer, 0x3009e))},
-       {"a TSC multiplier of 0", secondary(vmx::secondary::kUseTscScaling)},
-       {"a VMREAD bitmap between pages", both(secondary(vmx::secondary::kVmcsShadowing), set(Field::vmreadBitmap, 8))},
+        both(activate(vmx::secondary::kEnableEpt), set(Field::eptPointer, 0x3009e))},
+       {"a TSC multiplier of 0", activate(vmx::secondary::kUseTscScaling)},
+       {"a VMREAD bitmap between pages", both(activate(vmx::secondary::kVmcsShadowing), set(Field::vmreadBitmap, 8))},
        {"a VMWRITE bitmap between pages",
-        both(secondary(vmx::secondary::kVmcsShadowing), set(Field::vmwriteBitmap, 8))},
+        both(activate(vmx::secondary::kVmcsShadowing), set(Field::vmwriteBitmap, 8))},
        {"a timer that is saved but not active", add(Field::exitControls, vmx::onExit::kSavePreemptionTimer)},
        {"a list that is not aligned", both(set(Field::exitMsrStoreCount, 1), set(Field::exitMsrStoreAddress, 8))},
        {"a list that ends beyond physical memory",
@@ -156,6 +277,48 @@ TEST("a host that could not be returned to fails with error 8") {
         {"a 64-bit host without PAE", take(Field::hostCr4, 0x20)},
         {"RIP", set(Field::hostRip, kCrooked)}},
        8);
+}
+
+TEST("a host of 32 bits is held to its own") {
+  hold({{"as it is", [](VmxGuest&) {}},
+        {"CR4 without PAE", take(Field::hostCr4, 0x20)},
+        {"a base above 32 bits", set(Field::hostFsBase, uint64_t{1} << 32)}},
+       0, 32);
+  hold({{"a 64-bit guest", add(Field::entryControls, vmx::onEntry::kIa32eModeGuest)},
+        {"a 64-bit host", add(Field::exitControls, vmx::onExit::kHostAddressSpaceSize)},
+        {"PCIDE", add(Field::hostCr4, 1u << 17)},
+        {"RIP above 32 bits", add(Field::hostRip, uint64_t{1} << 32)},
+        {"SS of 0", set(Field::hostSsSelector, 0)}},
+       8, 32);
+}
+
+TEST("the host's EFER has both bits of its address space, or none") {
+  const Break loads = add(Field::exitControls, vmx::onExit::kLoadEfer);
+  hold({{"both", both(loads, set(Field::hostEfer, 0x500))}, {"SS of 0 in 64 bits", set(Field::hostSsSelector, 0)}}, 0);
+  hold({{"LMA only", both(loads, set(Field::hostEfer, 0x400))}, {"LME only", both(loads, set(Field::hostEfer, 0x100))}},
+       8);
+  hold({{"none", both(loads, set(Field::hostEfer, 0))}}, 0, 32);
+  hold({{"LMA", both(loads, set(Field::hostEfer, 0x400))}, {"LME", both(loads, set(Field::hostEfer, 0x100))}}, 8, 32);
+}
+
+TEST("the four entries that PAE paging keeps have a qualification of their own") {
+  const Break pae = add(Field::guestCr4, 0x20);
+  const auto entry = [](unsigned number, uint64_t value) {
+    return [=](VmxGuest& guest) {
+      guest.field(Field::guestCr3, kPage);
+      for (unsigned i = 0; i < 4; i++) guest.put<uint64_t>(kPage + 8 * i, 0);
+      guest.put<uint64_t>(kPage + 8 * number, value);
+    };
+  };
+  // Nothing is mapped: the guest ends by a page fault, and a triple fault for want of a mapped table.
+  hold({{"none present, in memory", both(pae, entry(0, 0))}}, 0, 32);
+  hold({{"the first", both(pae, entry(0, 3))},
+        {"the last", both(pae, entry(3, 0x1e7))},
+        {"beyond physical memory", both(pae, entry(1, kWide | 1))}},
+       kGuestState | uint64_t{2} << 32, 32);
+  hold({{"under EPT the first", all({ept(), pae, set(Field::guestPdpte0, 3)})},
+        {"under EPT the last", all({ept(), pae, set(Field::guestPdpte3, 3)})}},
+       kGuestState | uint64_t{2} << 32, 32);
 }
 
 TEST("guest state that no processor could be in ends as a failed entry, reason 33") {

@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "test/native/image.h"
+
 // Of the sanitizers' run time; null without them.
 extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
 
@@ -85,13 +87,7 @@ inline int fuzz(Fuzzer& fuzzer, uint64_t cases, int argc, char** argv) {
   const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   uint64_t done = 0;
   for (double told = 0; done < cases && (seconds == 0 || elapsed() < seconds); done++) {
-    Input input;
-    if (file == nullptr) {
-      input = fuzzer.make(seed + done);
-    } else if (FILE* from = std::fopen(file, "rb")) {
-      for (int byte; (byte = std::fgetc(from)) != EOF;) input.push_back(static_cast<uint8_t>(byte));
-      std::fclose(from);
-    }
+    const Input input = file == nullptr ? fuzzer.make(seed + done) : fileBytes(file);
     runningCase.seed = seed + done;
     runningCase.input = &input;
     alarm(kHangSeconds);

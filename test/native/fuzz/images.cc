@@ -5,15 +5,15 @@
 #include <algorithm>
 
 #include "test/native/fuzz/code.h"
-#include "test/native/fuzz/pc.h"
-#include "test/native/ram.h"
+#include "test/native/image.h"
+#include "test/native/pc.h"
 
 using namespace vtkit;
 using namespace vtkit::test;
 
 namespace {
 
-constexpr uint64_t kMemory = 16 << 20, kCode = 0x10000, kTables = 0x80000, kGdt = 0x7000, kIdt = 0x6000, kStubs = 0x5000;
+constexpr uint64_t kCode = 0x10000, kTables = 0x80000, kGdt = 0x7000, kIdt = 0x6000, kStubs = 0x5000;
 constexpr uint64_t kInstructions = 20000;
 constexpr unsigned kTurns = 300;
 
@@ -26,67 +26,30 @@ struct Header {
   uint8_t reserved[6];
 };
 
-/** The memory of one machine after the other. */
-class Memory {
- public:
-  Memory() { slots.addSlot(0, 0, kMemory, ram_.get(), false, false); }
-  void clear() {
-    ram_.clear();
-    slots.noteExternalChange();
-  }
-  template <typename T>
-  void put(uint64_t at, T value) {
-    std::memcpy(ram_.get() + at, &value, sizeof(T));
-  }
-  /** As much of it as there is room for. */
-  void write(uint64_t at, const uint8_t* from, uint64_t bytes) {
-    if (at < kMemory) std::memcpy(ram_.get() + at, from, std::min(bytes, kMemory - at));
-  }
-  memory::GuestMemory slots;
-
- private:
-  Ram ram_{kMemory};
-};
-
-template <typename T>
-T at(const Input& file, uint64_t offset) {
-  T value = 0;
-  if (offset + sizeof(T) <= file.size()) std::memcpy(&value, file.data() + offset, sizeof(T));
-  return value;
-}
-
-vcpu::Segment segment(unsigned bits, uint16_t selector, uint8_t type) {
-  vcpu::Segment made = {};
-  made.limit = bits == 16 ? 0xffff : 0xffffffff;
-  made.selector = selector;
-  made.type = type;
-  made.present = made.s = 1;
-  made.db = bits == 32 || (bits == 64 && type == 3);
-  made.l = bits == 64 && type == 0xb;
-  made.g = bits != 16;
-  return made;
-}
-
-void enter(Emulator& processor, unsigned bits, const vcpu::Regs& regs) {
+/** With tables, and whatever lets instructions be; in long mode with paging. */
+void enterMode(Emulator& processor, unsigned bits, const vcpu::Regs& regs) {
+  enterFlat(processor, bits == 16 ? 16 : 32, regs);
   vcpu::Sregs sregs;
   processor.getSregs(sregs);
-  sregs.cs = segment(bits, bits == 16 ? 0 : 8, 0xb);
-  sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = segment(bits, bits == 16 ? 0 : 16, 3);
   sregs.gdt.base = bits == 16 ? 0 : kGdt;
-  sregs.gdt.limit = 0xff;
   sregs.idt.base = bits == 16 ? 0 : kIdt;
+  sregs.gdt.limit = 0xff;
   sregs.idt.limit = bits == 16 ? 0x3ff : 0xfff;
-  sregs.cr0 = bits == 16 ? 0x30 : bits == 32 ? 0x31 : 0x80000031;
-  sregs.cr3 = kTables;
-  sregs.cr4 = bits == 64 ? 0x406a0 : 0x40600;  // OSXSAVE, SSE; with PAE, PGE and VMXE in long mode
-  if (bits == 64) sregs.cr4 |= 1u << 13;
-  sregs.efer = bits == 64 ? 0x500 : 0;
+  sregs.cr0 |= 0x20;
+  sregs.cr4 = 0x40600;  // OSXSAVE, SSE
+  if (bits == 64) {
+    sregs.cr0 |= 0x80000000;
+    sregs.cr3 = kTables;
+    sregs.cr4 |= 0x20a0;  // VMXE, PGE, PAE
+    sregs.efer = 0x500;
+    sregs.cs.l = 1;
+    sregs.cs.db = 0;
+  }
   if (const char* why = processor.setSregs(sregs)) {
     std::printf("refused: %s\n", why);
     std::abort();
   }
   processor.setXcr0(7);
-  processor.setRegs(regs);
 }
 
 /** Vectors whose handlers go on one byte behind what faulted. */
@@ -148,11 +111,7 @@ class Images final : public Fuzzer {
     }
     std::sort(names.begin(), names.end());
     for (const std::string& name : names) {
-      Input file;
-      if (FILE* from = std::fopen((folder + '/' + name).c_str(), "rb")) {
-        for (int byte; (byte = std::fgetc(from)) != EOF;) file.push_back(static_cast<uint8_t>(byte));
-        std::fclose(from);
-      }
+      Input file = fileBytes(folder + '/' + name);
       if (!file.empty()) images_.push_back(std::move(file));
     }
     if (images_.empty()) std::printf("images: no guests in %s (scripts/build-guests): random code only\n", folder.c_str());
@@ -236,7 +195,7 @@ class Images final : public Fuzzer {
     Pc pc(memory_.slots, header.processors == 2 ? 2 : 1);
     Random random(header.seed);
     if (header.mode == kImage) {
-      load(pc.processor(0), body);
+      load(pc.processor(0), memory_, body);
     } else {
       const unsigned bits = header.mode == kReal ? 16 : header.mode == kProtected ? 32 : 64;
       vcpu::Regs regs = {};
@@ -249,7 +208,7 @@ class Images final : public Fuzzer {
       putTables(memory_, random, bits);
       putHandlers(memory_, bits);
       memory_.write(code, body.data(), body.size());
-      enter(pc.processor(0), bits, regs);
+      enterMode(pc.processor(0), bits, regs);
     }
     pc.run(kInstructions, kTurns);
     State state = {};
@@ -262,32 +221,6 @@ class Images final : public Fuzzer {
     processor.getSregs(sregs);
     state.refused = processor.setSregs(sregs);
     return state;
-  }
-
-  void load(Emulator& processor, const Input& file) {
-    vcpu::Regs regs = {};
-    regs.rflags = 2;
-    if (at<uint32_t>(file, 0) != 0x464c457f) {
-      memory_.write(0x7c00, file.data(), file.size());
-      regs.rip = regs.rsp = 0x7c00;
-      regs.rdx = 0x80;
-      return enter(processor, 16, regs);
-    }
-    const uint64_t headers = at<uint32_t>(file, 28), count = std::min<unsigned>(at<uint16_t>(file, 44), 16);
-    for (uint64_t i = 0; i < count; i++) {
-      const uint64_t row = headers + 32 * i;
-      const uint64_t offset = at<uint32_t>(file, row + 4), bytes = at<uint32_t>(file, row + 16);
-      if (at<uint32_t>(file, row) != 1 || offset >= file.size()) continue;
-      memory_.write(at<uint32_t>(file, row + 12), file.data() + offset, std::min<uint64_t>(bytes, file.size() - offset));
-    }
-    regs.rip = at<uint32_t>(file, 24);
-    regs.rax = 0x2badb002;
-    regs.rbx = 0x9000;
-    enter(processor, 32, regs);
-    vcpu::Sregs sregs;
-    processor.getSregs(sregs);
-    sregs.gdt = sregs.idt = {};
-    processor.setSregs(sregs);
   }
 
   std::vector<Input> images_;

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "bus/bus.h"
@@ -49,6 +50,9 @@ class Pc final : private bus::MessageSink, private emulator::Member {
 
   Emulator& processor(unsigned index) { return seats_[index]->emulator; }
   size_t processors() const { return seats_.size(); }
+
+  /** What the guest said on COM1. */
+  const std::string& serial() const { return serial_; }
 
   /** Runs until the guest ends, or has had so many instructions on each processor or so many turns. */
   void run(uint64_t instructions, unsigned turns) {
@@ -102,7 +106,14 @@ class Pc final : private bus::MessageSink, private emulator::Member {
     uint64_t value = 0;
     std::memcpy(&value, data, size);
     bus_.write(space, address, size, value);
-    ring_->tail.store(ring_->head.load());  // nobody reads what the UART sends
+    drain();
+  }
+
+  void drain() {
+    for (uint32_t at = ring_->tail.load(); at != ring_->head.load(); at++) {
+      serial_ += static_cast<char>(ring_->records[at % bus::Ring::kRecords].value);
+    }
+    ring_->tail.store(ring_->head.load());
   }
 
   bool deliver(const bus::InterruptMessage& message) override { return route(message, nullptr); }
@@ -195,6 +206,7 @@ class Pc final : private bus::MessageSink, private emulator::Member {
   Seat* running_ = nullptr;
   uint64_t start_ = 0;
   unsigned turnsLeft_ = 0;
+  std::string serial_;
   bool over_ = false;
 };
 
