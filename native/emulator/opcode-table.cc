@@ -13,8 +13,13 @@ constexpr unsigned kRows = 2 * 256 * 8;
 constexpr int kFirst = __COUNTER__;
 
 constexpr Opcode row(const char* mnemonic, uint32_t flags, const Handlers* handlers, int number) {
-  return {mnemonic,       flags,          handlers, Feature::always,
-          Feature::never, Feature::never, static_cast<uint16_t>(number - kFirst)};
+  return {mnemonic,
+          flags,
+          handlers,
+          Feature::always,
+          Feature::never,
+          Feature::never,
+          static_cast<uint16_t>(number - kFirst)};
 }
 
 struct Table {

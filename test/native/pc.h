@@ -65,7 +65,8 @@ class Pc final : private bus::MessageSink, private emulator::Member {
   struct Seat final : emulator::Platform {
     Seat(Pc& pc, unsigned index) : pc(pc), index(index), emulator(pc.memory_, *this, index, &pc.all_) {}
     bool portRead(uint16_t port, unsigned size, unsigned count, void* data) override {
-      for (unsigned i = 0; i < count; i++) pc.read(bus::Space::ports, port, size, static_cast<uint8_t*>(data) + i * size);
+      for (unsigned i = 0; i < count; i++)
+        pc.read(bus::Space::ports, port, size, static_cast<uint8_t*>(data) + i * size);
       return true;
     }
     bool portWrite(uint16_t port, unsigned size, unsigned count, const void* data) override {

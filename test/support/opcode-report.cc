@@ -1,6 +1,6 @@
-// Says which entries of the opcode table no test brought to their end, of the files that opcode-counts.cc wrote. An entry
-// is a row of opcodes*.inc; where a prefix is a part of the opcode, each of its encodings (without VEX, VEX.128, VEX.256)
-// is one. Rows that are #UD by the manual are none.
+// Says which entries of the opcode table no test brought to their end, of the files that opcode-counts.cc wrote. An
+// entry is a row of opcodes*.inc; where a prefix is a part of the opcode, each of its encodings (without VEX, VEX.128,
+// VEX.256) is one. Rows that are #UD by the manual are none.
 #include <cstdio>
 
 #include "emulator/families.h"
@@ -61,10 +61,10 @@ int main(int argc, char** argv) {
   report.row(MAP, kNoPrefix, FIRST, REG, MNEMONIC, FLAGS, kAlone);
 #include "emulator/opcodes.inc"
 #undef OP
-#define OP(MAP, PREFIX, OPCODE, REG, MNEMONIC, FLAGS, LEGACY, VEX128, VEX256, HANDLERS)  \
-  {                                                                                      \
-    constexpr Feature kOf[] = {Feature::LEGACY, Feature::VEX128, Feature::VEX256};       \
-    report.row(MAP, PREFIX, OPCODE, REG, MNEMONIC, FLAGS, kOf);                          \
+#define OP(MAP, PREFIX, OPCODE, REG, MNEMONIC, FLAGS, LEGACY, VEX128, VEX256, HANDLERS) \
+  {                                                                                     \
+    constexpr Feature kOf[] = {Feature::LEGACY, Feature::VEX128, Feature::VEX256};      \
+    report.row(MAP, PREFIX, OPCODE, REG, MNEMONIC, FLAGS, kOf);                         \
   }
 #include "emulator/opcodes-vector.inc"
 #undef OP

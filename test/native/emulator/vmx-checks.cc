@@ -75,10 +75,10 @@ Break tprShadow(uint32_t bits = 0) {
               set(Field::virtualApicAddress, kPage), set(Field::apicAccessAddress, kPage)});
 }
 /** EPT with a pointer that is right, of tables that nothing walks. */
-Break ept(uint32_t bits = 0) { return both(activate(vmx::secondary::kEnableEpt | bits), set(Field::eptPointer, 0x3001e)); }
-Break delivery() {
-  return both(tprShadow(vmx::secondary::kVirtualInterruptDelivery), add(Field::pinBasedControls, 1));
+Break ept(uint32_t bits = 0) {
+  return both(activate(vmx::secondary::kEnableEpt | bits), set(Field::eptPointer, 0x3001e));
 }
+Break delivery() { return both(tprShadow(vmx::secondary::kVirtualInterruptDelivery), add(Field::pinBasedControls, 1)); }
 Break posted() {
   return all({delivery(), add(Field::pinBasedControls, vmx::pin::kPostedInterrupts),
               add(Field::exitControls, vmx::onExit::kAcknowledgeInterrupt),
@@ -102,13 +102,30 @@ TEST("a VMCS that breaks nothing is entered") {
 
 TEST("what no control asks for is not looked at") {
   std::vector<Break> parts;
-  for (const Field field :
-       {Field::ioBitmapA, Field::ioBitmapB, Field::msrBitmap, Field::virtualApicAddress, Field::apicAccessAddress,
-        Field::pmlAddress, Field::eptPointer, Field::postedInterruptDescriptorAddress, Field::vmreadBitmap,
-        Field::vmwriteBitmap, Field::virtualizationExceptionAddress, Field::eptpListAddress, Field::tprThreshold,
-        Field::postedInterruptNotificationVector, Field::vmFunctionControls, Field::exitMsrLoadAddress,
-        Field::exitMsrStoreAddress, Field::entryMsrLoadAddress, Field::hostPat, Field::hostEfer, Field::guestPat,
-        Field::guestEfer, Field::entryExceptionErrorCode, Field::entryInstructionLength}) {
+  for (const Field field : {Field::ioBitmapA,
+                            Field::ioBitmapB,
+                            Field::msrBitmap,
+                            Field::virtualApicAddress,
+                            Field::apicAccessAddress,
+                            Field::pmlAddress,
+                            Field::eptPointer,
+                            Field::postedInterruptDescriptorAddress,
+                            Field::vmreadBitmap,
+                            Field::vmwriteBitmap,
+                            Field::virtualizationExceptionAddress,
+                            Field::eptpListAddress,
+                            Field::tprThreshold,
+                            Field::postedInterruptNotificationVector,
+                            Field::vmFunctionControls,
+                            Field::exitMsrLoadAddress,
+                            Field::exitMsrStoreAddress,
+                            Field::entryMsrLoadAddress,
+                            Field::hostPat,
+                            Field::hostEfer,
+                            Field::guestPat,
+                            Field::guestEfer,
+                            Field::entryExceptionErrorCode,
+                            Field::entryInstructionLength}) {
     parts.push_back(set(field, kWide | 0x1001));
   }
   parts.push_back(set(Field::guestDr7, uint64_t{1} << 32));
@@ -117,7 +134,8 @@ TEST("what no control asks for is not looked at") {
   hold({{"everything", all(parts)},
         {"everything, with secondary controls", both(all(parts), activate(vmx::secondary::kRdrandExiting))},
         {"secondary controls that are not active", set(Field::secondaryControls, ~uint64_t{0})},
-        {"the length of an event that is no software's", both(inject(3u << 8 | 6), set(Field::entryInstructionLength, 16))},
+        {"the length of an event that is no software's",
+         both(inject(3u << 8 | 6), set(Field::entryInstructionLength, 16))},
         {"the error code of an event without one",
          both(inject(3u << 8 | 6), set(Field::entryExceptionErrorCode, 0x10000))},
         {"an event that is not valid", set(Field::entryInterruptionInformation, 0x7fffffff)},
@@ -131,9 +149,8 @@ TEST("controls that need something and have it are entered") {
   using namespace vmx;
   hold({{"bitmaps", all({add(Field::primaryControls, primary::kUseIoBitmaps | primary::kUseMsrBitmaps),
                          set(Field::ioBitmapA, kPage), set(Field::ioBitmapB, kPage), set(Field::msrBitmap, kPage)})},
-        {"virtual NMIs and their window",
-         both(add(Field::pinBasedControls, pin::kNmiExiting | pin::kVirtualNmis),
-              add(Field::primaryControls, primary::kNmiWindowExiting))},
+        {"virtual NMIs and their window", both(add(Field::pinBasedControls, pin::kNmiExiting | pin::kVirtualNmis),
+                                               add(Field::primaryControls, primary::kNmiWindowExiting))},
         {"the TPR shadow", tprShadow()},
         {"a threshold of the priority", both(tprShadow(),
                                              [](VmxGuest& guest) {
@@ -144,12 +161,12 @@ TEST("controls that need something and have it are entered") {
          tprShadow(secondary::kVirtualizeX2apicMode | secondary::kApicRegisterVirtualization)},
         {"virtual-interrupt delivery", delivery()},
         {"posted interrupts", posted()},
-        {"VMCS shadowing", all({activate(secondary::kVmcsShadowing), set(Field::vmreadBitmap, kPage),
-                                set(Field::vmwriteBitmap, kPage)})},
+        {"VMCS shadowing",
+         all({activate(secondary::kVmcsShadowing), set(Field::vmreadBitmap, kPage), set(Field::vmwriteBitmap, kPage)})},
         {"VM functions", activate(secondary::kEnableVmFunctions)},
-        {"a preemption timer that is saved", all({add(Field::pinBasedControls, pin::kPreemptionTimer),
-                                                  add(Field::exitControls, onExit::kSavePreemptionTimer),
-                                                  set(Field::vmxPreemptionTimerValue, 1000)})},
+        {"a preemption timer that is saved",
+         all({add(Field::pinBasedControls, pin::kPreemptionTimer),
+              add(Field::exitControls, onExit::kSavePreemptionTimer), set(Field::vmxPreemptionTimerValue, 1000)})},
         {"#GP with its error code", inject(3u << 8 | 1u << 11 | 13)},
         {"a software interrupt", both(inject(4u << 8 | 0x80), set(Field::entryInstructionLength, 2))},
         {"INT1", both(inject(5u << 8 | 1), set(Field::entryInstructionLength, 1))}},
@@ -158,47 +175,47 @@ TEST("controls that need something and have it are entered") {
 
 TEST("controls that need what they do not have fail with error 7") {
   using namespace vmx;
-  hold({{"x2APIC mode without the TPR shadow", activate(secondary::kVirtualizeX2apicMode)},
-        {"APIC registers without the TPR shadow", activate(secondary::kApicRegisterVirtualization)},
-        {"virtual-interrupt delivery without the TPR shadow",
-         both(activate(secondary::kVirtualInterruptDelivery), add(Field::pinBasedControls, 1))},
-        {"virtual-interrupt delivery without exits of interrupts",
-         both(delivery(), take(Field::pinBasedControls, pin::kExternalInterruptExiting))},
-        {"a virtual-APIC page between pages", both(tprShadow(), set(Field::virtualApicAddress, kBetween))},
-        {"a threshold above 15", both(tprShadow(secondary::kVirtualizeApicAccesses), set(Field::tprThreshold, 0x10))},
-        {"a threshold above the priority", both(tprShadow(), set(Field::tprThreshold, 1))},
-        {"an APIC-access page between pages",
-         both(tprShadow(secondary::kVirtualizeApicAccesses), set(Field::apicAccessAddress, kBetween))},
-        {"both kinds of APIC",
-         tprShadow(secondary::kVirtualizeApicAccesses | secondary::kVirtualizeX2apicMode)},
-        {"posted interrupts without delivery", both(add(Field::pinBasedControls, pin::kPostedInterrupts | 1),
-                                                    both(add(Field::exitControls, onExit::kAcknowledgeInterrupt),
-                                                         set(Field::postedInterruptDescriptorAddress, kPage)))},
-        {"posted interrupts without acknowledgement",
-         both(posted(), take(Field::exitControls, onExit::kAcknowledgeInterrupt))},
-        {"a notification vector above 255", both(posted(), set(Field::postedInterruptNotificationVector, 256))},
-        {"a descriptor that is not aligned", both(posted(), set(Field::postedInterruptDescriptorAddress, 0x40020))},
-        {"a descriptor beyond physical memory", both(posted(), set(Field::postedInterruptDescriptorAddress, kWide))},
-        {"a log of pages without EPT", both(activate(secondary::kEnablePml), set(Field::pmlAddress, kPage))},
-        {"mode-based execute without EPT", activate(secondary::kModeBasedExecute)},
-        {"a log between pages", both(ept(secondary::kEnablePml), set(Field::pmlAddress, kBetween))},
-        {"a #VE page between pages",
-         both(ept(secondary::kEptViolationVe), set(Field::virtualizationExceptionAddress, kBetween))},
-        {"a VM function that does not exist",
-         both(ept(secondary::kEnableVmFunctions), set(Field::vmFunctionControls, 2))},
-        {"EPTP switching without EPT", both(activate(secondary::kEnableVmFunctions), set(Field::vmFunctionControls, 1))},
-        {"a list of EPT pointers between pages",
-         both(ept(secondary::kEnableVmFunctions),
-               both(set(Field::vmFunctionControls, 1), set(Field::eptpListAddress, kBetween)))},
-        {"a store list beyond physical memory",
-         both(set(Field::exitMsrStoreCount, 1), set(Field::exitMsrStoreAddress, kWide))},
-        {"a load list that is not aligned",
-         both(set(Field::exitMsrLoadCount, 1), set(Field::exitMsrLoadAddress, 0x40001))},
-        {"INT1 of 16 bytes", both(inject(5u << 8 | 1), set(Field::entryInstructionLength, 16))},
-        {"INT3 of 16 bytes", both(inject(6u << 8 | 3), set(Field::entryInstructionLength, 16))},
-        {"an error code of a guest in real mode",
-         all({ept(secondary::kUnrestrictedGuest), take(Field::guestCr0, 0x80000001), inject(3u << 8 | 1u << 11 | 13)})}},
-       7);
+  hold(
+      {{"x2APIC mode without the TPR shadow", activate(secondary::kVirtualizeX2apicMode)},
+       {"APIC registers without the TPR shadow", activate(secondary::kApicRegisterVirtualization)},
+       {"virtual-interrupt delivery without the TPR shadow",
+        both(activate(secondary::kVirtualInterruptDelivery), add(Field::pinBasedControls, 1))},
+       {"virtual-interrupt delivery without exits of interrupts",
+        both(delivery(), take(Field::pinBasedControls, pin::kExternalInterruptExiting))},
+       {"a virtual-APIC page between pages", both(tprShadow(), set(Field::virtualApicAddress, kBetween))},
+       {"a threshold above 15", both(tprShadow(secondary::kVirtualizeApicAccesses), set(Field::tprThreshold, 0x10))},
+       {"a threshold above the priority", both(tprShadow(), set(Field::tprThreshold, 1))},
+       {"an APIC-access page between pages",
+        both(tprShadow(secondary::kVirtualizeApicAccesses), set(Field::apicAccessAddress, kBetween))},
+       {"both kinds of APIC", tprShadow(secondary::kVirtualizeApicAccesses | secondary::kVirtualizeX2apicMode)},
+       {"posted interrupts without delivery", both(add(Field::pinBasedControls, pin::kPostedInterrupts | 1),
+                                                   both(add(Field::exitControls, onExit::kAcknowledgeInterrupt),
+                                                        set(Field::postedInterruptDescriptorAddress, kPage)))},
+       {"posted interrupts without acknowledgement",
+        both(posted(), take(Field::exitControls, onExit::kAcknowledgeInterrupt))},
+       {"a notification vector above 255", both(posted(), set(Field::postedInterruptNotificationVector, 256))},
+       {"a descriptor that is not aligned", both(posted(), set(Field::postedInterruptDescriptorAddress, 0x40020))},
+       {"a descriptor beyond physical memory", both(posted(), set(Field::postedInterruptDescriptorAddress, kWide))},
+       {"a log of pages without EPT", both(activate(secondary::kEnablePml), set(Field::pmlAddress, kPage))},
+       {"mode-based execute without EPT", activate(secondary::kModeBasedExecute)},
+       {"a log between pages", both(ept(secondary::kEnablePml), set(Field::pmlAddress, kBetween))},
+       {"a #VE page between pages",
+        both(ept(secondary::kEptViolationVe), set(Field::virtualizationExceptionAddress, kBetween))},
+       {"a VM function that does not exist",
+        both(ept(secondary::kEnableVmFunctions), set(Field::vmFunctionControls, 2))},
+       {"EPTP switching without EPT", both(activate(secondary::kEnableVmFunctions), set(Field::vmFunctionControls, 1))},
+       {"a list of EPT pointers between pages",
+        both(ept(secondary::kEnableVmFunctions),
+             both(set(Field::vmFunctionControls, 1), set(Field::eptpListAddress, kBetween)))},
+       {"a store list beyond physical memory",
+        both(set(Field::exitMsrStoreCount, 1), set(Field::exitMsrStoreAddress, kWide))},
+       {"a load list that is not aligned",
+        both(set(Field::exitMsrLoadCount, 1), set(Field::exitMsrLoadAddress, 0x40001))},
+       {"INT1 of 16 bytes", both(inject(5u << 8 | 1), set(Field::entryInstructionLength, 16))},
+       {"INT3 of 16 bytes", both(inject(6u << 8 | 3), set(Field::entryInstructionLength, 16))},
+       {"an error code of a guest in real mode",
+        all({ept(secondary::kUnrestrictedGuest), take(Field::guestCr0, 0x80000001), inject(3u << 8 | 1u << 11 | 13)})}},
+      7);
 }
 
 TEST("controls that are not allowed fail with error 7") {
@@ -228,8 +245,7 @@ TEST("controls that are not allowed fail with error 7") {
         both(activate(vmx::secondary::kEnableEpt), set(Field::eptPointer, 0x3009e))},
        {"a TSC multiplier of 0", activate(vmx::secondary::kUseTscScaling)},
        {"a VMREAD bitmap between pages", both(activate(vmx::secondary::kVmcsShadowing), set(Field::vmreadBitmap, 8))},
-       {"a VMWRITE bitmap between pages",
-        both(activate(vmx::secondary::kVmcsShadowing), set(Field::vmwriteBitmap, 8))},
+       {"a VMWRITE bitmap between pages", both(activate(vmx::secondary::kVmcsShadowing), set(Field::vmwriteBitmap, 8))},
        {"a timer that is saved but not active", add(Field::exitControls, vmx::onExit::kSavePreemptionTimer)},
        {"a list that is not aligned", both(set(Field::exitMsrStoreCount, 1), set(Field::exitMsrStoreAddress, 8))},
        {"a list that ends beyond physical memory",

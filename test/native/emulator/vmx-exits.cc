@@ -1,5 +1,5 @@
-// Each basic exit reason that this processor gives, made once, with its qualification and instruction length (SDM Vol. 3D,
-// appendix C, and Vol. 3C, 28.2). test/unit/x86/exit-reasons.test.ts holds the rows to the reasons.
+// Each basic exit reason that this processor gives, made once, with its qualification and instruction length (SDM Vol.
+// 3D, appendix C, and Vol. 3C, 28.2). test/unit/x86/exit-reasons.test.ts holds the rows to the reasons.
 #include "test/native/emulator/vmx-guest.h"
 
 #include <functional>

@@ -1,5 +1,5 @@
-// A processor of 64 or 32 bits in VMX root operation with a current VMCS for a guest of as many, in the same memory as its
-// host.
+// A processor of 64 or 32 bits in VMX root operation with a current VMCS for a guest of as many, in the same memory as
+// its host.
 #pragma once
 
 #include "emulator/msrs.h"
@@ -36,7 +36,7 @@ class VmxGuest : public Guest {
       sregs.cr0 |= 1u << 31;
     }
     put<uint64_t>(kGdt + 8, bits == 64 ? 0x00209b0000000000 : 0x00cf9b000000ffff);  // code
-    put<uint64_t>(kGdt + 16, 0x00cf93000000ffff);  // data
+    put<uint64_t>(kGdt + 16, 0x00cf93000000ffff);                                   // data
     sregs.gdt.base = kGdt;
     sregs.gdt.limit = 0xff;
     processor->setSregs(sregs);
@@ -93,7 +93,10 @@ class VmxGuest : public Guest {
     for (const Field name : {Field::guestCr3, Field::hostCr3}) field(name, cpu.cr3);
     for (const Field name : {Field::guestCr4, Field::hostCr4}) field(name, cpu.cr4);
     for (unsigned index = 0; index < 6; index++)
-      segment(index, index == 1 ? 8 : 16, 0xffffffff, index == 1 && bits_ == 64 ? 0xa09b : index == 1 ? 0xc09b : 0xc093);
+      segment(index, index == 1 ? 8 : 16, 0xffffffff,
+              index == 1 && bits_ == 64 ? 0xa09b
+              : index == 1              ? 0xc09b
+                                        : 0xc093);
     segment(6, 0, 0xffff, 0x10082);
     segment(7, 24, 0x67, 0x8b);
     field(Field::guestRflags, 2);

@@ -82,17 +82,27 @@ void putHandlers(Memory& memory, unsigned bits) {
 
 void putTables(Memory& memory, Random& random, unsigned bits) {
   static constexpr uint64_t kCode64 = 0x00209b0000000000, kCode32 = 0x00cf9b000000ffff, kData = 0x00cf93000000ffff;
-  const uint64_t rows[] = {0,      bits == 64 ? kCode64 : kCode32,      kData, bits == 64 ? kCode32 : kCode64,
-                           0x00cffb000000ffff, 0x00cff3000000ffff, 0x00008b0090000067, 0, 0x00009b000000ffff, random()};
+  const uint64_t rows[] = {0,
+                           bits == 64 ? kCode64 : kCode32,
+                           kData,
+                           bits == 64 ? kCode32 : kCode64,
+                           0x00cffb000000ffff,
+                           0x00cff3000000ffff,
+                           0x00008b0090000067,
+                           0,
+                           0x00009b000000ffff,
+                           random()};
   for (unsigned i = 0; i < 16; i++) memory.put<uint64_t>(kGdt + 8 * i, i < std::size(rows) ? rows[i] : random());
   if (bits != 64) return;
   // 1 GiB of pages of 2 MiB, a few of them wrong; the one of the devices too.
   memory.put<uint64_t>(kTables, (kTables + 0x1000) | 7);
-  for (const unsigned gigabyte : {0, 3}) memory.put<uint64_t>(kTables + 0x1000 + 8 * gigabyte, (kTables + 0x2000 + 0x1000 * gigabyte) | 7);
+  for (const unsigned gigabyte : {0, 3})
+    memory.put<uint64_t>(kTables + 0x1000 + 8 * gigabyte, (kTables + 0x2000 + 0x1000 * gigabyte) | 7);
   for (unsigned i = 0; i < 512; i++) {
     for (const uint64_t gigabyte : {0, 3}) {
       const uint64_t wrong = i > 0 && random() % 64 == 0 ? uint64_t{1} << random() % 64 : 0;
-      memory.put<uint64_t>(kTables + 0x2000 + 0x1000 * gigabyte + 8 * i, (gigabyte << 30 | uint64_t{i} << 21 | 0x87) ^ wrong);
+      memory.put<uint64_t>(kTables + 0x2000 + 0x1000 * gigabyte + 8 * i,
+                           (gigabyte << 30 | uint64_t{i} << 21 | 0x87) ^ wrong);
     }
   }
 }
@@ -105,7 +115,8 @@ class Images final : public Fuzzer {
       while (const dirent* entry = readdir(directory)) {
         const std::string name = entry->d_name;
         const size_t dot = name.rfind('.');
-        if (dot != std::string::npos && (name.substr(dot) == ".elf" || name.substr(dot) == ".bin")) names.push_back(name);
+        if (dot != std::string::npos && (name.substr(dot) == ".elf" || name.substr(dot) == ".bin"))
+          names.push_back(name);
       }
       closedir(directory);
     }
@@ -114,7 +125,8 @@ class Images final : public Fuzzer {
       Input file = fileBytes(folder + '/' + name);
       if (!file.empty()) images_.push_back(std::move(file));
     }
-    if (images_.empty()) std::printf("images: no guests in %s (scripts/build-guests): random code only\n", folder.c_str());
+    if (images_.empty())
+      std::printf("images: no guests in %s (scripts/build-guests): random code only\n", folder.c_str());
   }
 
   const char* name() const override { return "images"; }
@@ -139,13 +151,14 @@ class Images final : public Fuzzer {
     if (first.refused != nullptr) return first.refused;
     if (first.regs.rip % 8 != 0) return nullptr;  // one of some is run again
     const State second = once(input);
-    const bool same = std::memcmp(&first.regs, &second.regs, sizeof(first.regs)) == 0 && first.instructions == second.instructions;
+    const bool same =
+        std::memcmp(&first.regs, &second.regs, sizeof(first.regs)) == 0 && first.instructions == second.instructions;
     return same ? nullptr : "the same input gives another end";
   }
 
   bool summary() override {
-    std::printf("images: %llu instructions; %llu cases ended by a triple fault\n", static_cast<unsigned long long>(retired_),
-                static_cast<unsigned long long>(stops_[1]));
+    std::printf("images: %llu instructions; %llu cases ended by a triple fault\n",
+                static_cast<unsigned long long>(retired_), static_cast<unsigned long long>(stops_[1]));
     return retired_ > 0;
   }
 
@@ -171,12 +184,14 @@ class Images final : public Fuzzer {
           break;
         case 2: {
           const Input code = CodeWriter(random).write(1 + random() % 24);
-          std::copy_n(code.begin(), std::min<uint64_t>(code.size(), file.size() - place), file.begin() + static_cast<long>(place));
+          std::copy_n(code.begin(), std::min<uint64_t>(code.size(), file.size() - place),
+                      file.begin() + static_cast<long>(place));
           break;
         }
         case 3: {
           const uint64_t from = random() % file.size(), bytes = random() % 64;
-          for (uint64_t j = 0; j < bytes && place + j < file.size() && from + j < file.size(); j++) file[place + j] = file[from + j];
+          for (uint64_t j = 0; j < bytes && place + j < file.size() && from + j < file.size(); j++)
+            file[place + j] = file[from + j];
           break;
         }
         default:
