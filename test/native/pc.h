@@ -42,6 +42,7 @@ class Pc final : private bus::MessageSink, private emulator::Member {
     for (const uint64_t base : {0x600, 0xb000}) {
       bus_.map(Space::ports, base, devices::PowerManagement::kPorts, part(power_));
     }
+    bus_.map(Space::ports, 0x2000, devices::IoApic::kLines, part(testLines_));
     rtc_.onAlarm([this] { power_.clockAlarm(); });
     for (unsigned i = 0; i < processors; i++) seats_.push_back(std::make_unique<Seat>(*this, i));
     for (unsigned i = 1; i < processors; i++) seats_[i]->emulator.waitForStartup();
@@ -96,6 +97,18 @@ class Pc final : private bus::MessageSink, private emulator::Member {
     const unsigned index;
     Emulator emulator;
     bool halted = false;
+  };
+
+  /** The interrupt lines of QEMU's pc-testdev: port 2000H + n drives line n. */
+  struct TestLines final : bus::Device {
+    explicit TestLines(devices::InterruptLines& lines) : lines(lines) {}
+    bus::Answer read(uint64_t, unsigned, uint64_t&) override { return bus::Answer::exit; }
+    bus::Answer write(uint64_t offset, unsigned, uint64_t value) override {
+      constexpr uint64_t kCascade = 2;
+      if (offset != kCascade) lines.line(static_cast<unsigned>(offset)).set(value != 0);
+      return bus::Answer::done;
+    }
+    devices::InterruptLines& lines;
   };
 
   void read(bus::Space space, uint64_t address, unsigned size, void* data) {
@@ -203,6 +216,7 @@ class Pc final : private bus::MessageSink, private emulator::Member {
   devices::Rtc rtc_{clock_, irq8_, {}, 946684800};
   devices::PowerManagement power_{clock_, lines_.line(9)};
   devices::Uart uart_{outbox_, 0x3f8, lines_.line(4)};
+  TestLines testLines_{lines_};
 
   Seat* running_ = nullptr;
   uint64_t start_ = 0;
