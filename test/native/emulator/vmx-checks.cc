@@ -50,7 +50,7 @@ uint64_t outcome(VmxGuest& guest) {
   guest.field(Field::exitReason, 0);
   guest.write(VmxGuest::kHandler, "\xf4");
   guest.processor->setLimit(guest.processor->instructionsRetired() + 1000);
-  guest.enter("\xf4");
+  guest.again();
   const uint64_t reason = guest.reason();
   if (reason >> 31 != 0) return reason | guest.field(Field::exitQualification) << 32;
   return guest.field(Field::vmInstructionError);
@@ -60,6 +60,8 @@ void hold(const std::vector<Row>& rows, uint64_t expected, unsigned bits = 64) {
   for (const Row& row : rows) {
     VmxGuest guest(bits);
     guest.control(Field::primaryControls, vmx::primary::kHltExiting);
+    guest.write(VmxGuest::kGuestCode, "\xf4");
+    guest.field(Field::guestRip, VmxGuest::kGuestCode);
     row.breaks(guest);
     const uint64_t found = outcome(guest);
     if (found == expected) continue;
@@ -415,4 +417,181 @@ TEST("an NMI into blocking by MOV SS, and a bad link pointer, have qualification
         {"no VMCS", set(Field::vmcsLinkPointer, 0x30000)},
         {"the current VMCS", set(Field::vmcsLinkPointer, VmxGuest::kVmcs)}},
        kGuestState | uint64_t{4} << 32);
+}
+
+namespace {
+
+constexpr unsigned kEs = 0, kCs = 1, kSs = 2, kDs = 3, kFs = 4, kGs = 5, kLdtr = 6, kTr = 7;
+Field of(Field first, unsigned seg) { return static_cast<Field>(static_cast<uint32_t>(first) + 2 * seg); }
+Break rights(unsigned seg, uint64_t value) { return set(of(Field::guestEsAccessRights, seg), value); }
+Break selector(unsigned seg, uint64_t value) { return set(of(Field::guestEsSelector, seg), value); }
+Break limit(unsigned seg, uint64_t value) { return set(of(Field::guestEsLimit, seg), value); }
+Break base(unsigned seg, uint64_t value) { return set(of(Field::guestEsBase, seg), value); }
+
+constexpr uint64_t kPeAndPg = 0x80000001;
+Break unrestricted() { return ept(vmx::secondary::kUnrestrictedGuest); }
+Break realMode() {
+  return all(
+      {unrestricted(), take(Field::guestCr0, kPeAndPg), take(Field::entryControls, vmx::onEntry::kIa32eModeGuest)});
+}
+Break v86() {
+  std::vector<Break> parts = {add(Field::guestRflags, 1u << 17)};
+  for (unsigned seg = kEs; seg <= kGs; seg++) {
+    for (const Break& part : {selector(seg, 0x100), base(seg, 0x1000), limit(seg, 0xffff), rights(seg, 0xf3)}) {
+      parts.push_back(part);
+    }
+  }
+  return all(parts);
+}
+Break ring3() { return all({selector(kCs, 11), rights(kCs, 0xa0fb), selector(kSs, 19), rights(kSs, 0xc0f3)}); }
+Break usableLdtr(uint64_t value = 0x82) { return rights(kLdtr, value); }
+Break activity(uint64_t state) { return set(Field::guestActivityState, state); }
+Break blocking(uint64_t state) { return set(Field::guestInterruptibilityState, state); }
+const Break kInterruptsOn = add(Field::guestRflags, 0x200);
+const Break kLoadsEfer = add(Field::entryControls, vmx::onEntry::kLoadEfer);
+const Break kVirtualNmis = add(Field::pinBasedControls, vmx::pin::kNmiExiting | vmx::pin::kVirtualNmis);
+Break link(uint64_t pointer, uint32_t revision) {
+  return [=](VmxGuest& guest) {
+    guest.put<uint32_t>(pointer, revision);
+    guest.field(Field::vmcsLinkPointer, pointer);
+  };
+}
+
+}  // namespace
+
+TEST("guest state that only looks strange is entered") {
+  using vmx::kRevision;
+  constexpr uint32_t kShadow = 1u << 31;
+  hold({{"real mode", realMode()},
+        {"real mode and an exception without its error code", both(realMode(), inject(3u << 8 | 13))},
+        {"protected mode and an exception with it", both(unrestricted(), inject(3u << 8 | 1u << 11 | 13))},
+        {"an interrupt with the vector of an exception", both(inject(13), kInterruptsOn)},
+        {"TSC scaling", both(activate(vmx::secondary::kUseTscScaling), set(Field::tscMultiplier, uint64_t{1} << 48))},
+        {"EPT without a log or #VE, whose pages are crooked",
+         all({ept(), set(Field::pmlAddress, kBetween), set(Field::virtualizationExceptionAddress, kBetween)})},
+        {"CS of data", both(unrestricted(), rights(kCs, 0xa093))},
+        {"SS.RPL against CS.RPL of an unrestricted guest", both(unrestricted(), selector(kSs, 17))},
+        {"SS that expands down", rights(kSs, 0xc097)},
+        {"SS that is unusable", rights(kSs, 0x10000)},
+        {"CS that conforms", rights(kCs, 0xa09f)},
+        {"compatibility mode", rights(kCs, 0xc09b)},
+        {"a usable LDTR", usableLdtr()},
+        {"an unusable LDTR with a bad selector and base", both(selector(kLdtr, 4), base(kLdtr, kCrooked))},
+        {"DS that is unusable", rights(kDs, 0x10000)},
+        {"an unusable DS above 32 bits", both(rights(kDs, 0x10000), base(kDs, uint64_t{1} << 32))},
+        {"DS of readable code", rights(kDs, 0xa09b)},
+        {"DS of conforming code, whatever its RPL", both(rights(kDs, 0xa09f), selector(kDs, 19))},
+        {"DS.RPL above its DPL of an unrestricted guest", both(unrestricted(), selector(kDs, 19))},
+        {"FS counted in bytes", both(rights(kFs, 0x4093), limit(kFs, 0x1234))},
+        {"PAT", both(add(Field::entryControls, vmx::onEntry::kLoadPat), set(Field::guestPat, 0x0007040600070406))},
+        {"EFER", both(kLoadsEfer, set(Field::guestEfer, 0xd01))},
+        {"ring 3", ring3()},
+        {"HLT", both(activity(1), kInterruptsOn)},
+        {"blocking by STI", both(blocking(1), kInterruptsOn)},
+        {"blocking by MOV SS", blocking(2)},
+        {"blocking by NMI", both(kVirtualNmis, blocking(8))},
+        {"an NMI with virtual NMIs", both(kVirtualNmis, inject(2u << 8 | 2))},
+        {"an NMI into blocking by NMI without virtual NMIs", both(blocking(8), inject(2u << 8 | 2))},
+        {"a single step that waits", set(Field::guestPendingDebugExceptions, 1u << 14)},
+        {"MOV SS and TF without a single step under BTF",
+         all({blocking(2), add(Field::guestRflags, 0x100), set(Field::guestDebugctl, 2)})},
+        {"a link to a VMCS", link(VmxGuest::kOther, kRevision)},
+        {"a link to a shadow VMCS",
+         all({activate(vmx::secondary::kVmcsShadowing), set(Field::vmreadBitmap, kPage),
+              set(Field::vmwriteBitmap, kPage), link(VmxGuest::kOther, kRevision | kShadow)})},
+        {"an NMI into HLT", both(activity(1), inject(2u << 8 | 2))},
+        {"an interrupt into HLT", all({activity(1), inject(0x40), kInterruptsOn})},
+        {"#DB into HLT", both(activity(1), inject(3u << 8 | 1))},
+        {"#MC into HLT", both(activity(1), inject(3u << 8 | 18))},
+        {"MTF into HLT", both(activity(1), inject(7u << 8))},
+        {"an NMI into shutdown", both(activity(2), inject(2u << 8 | 2))},
+        {"#MC into shutdown", both(activity(2), inject(3u << 8 | 18))}},
+       0);
+  hold({{"virtual-8086 mode", v86()},
+        {"TR of a 16-bit task", rights(kTr, 0x83)},
+        {"L of a 32-bit guest", rights(kCs, 0xe09b)},
+        {"pointers of the VMCS under EPT, whatever lies in memory",
+         all({ept(), add(Field::guestCr4, 0x20), set(Field::guestCr3, kPage),
+              [](VmxGuest& guest) { guest.put<uint64_t>(kPage, 3); }})},
+        {"pointers that nothing uses", all({realMode(), add(Field::guestCr4, 0x20), set(Field::guestPdpte0, 3)})}},
+       0, 32);
+}
+
+TEST("each condition of the guest state fails the entry alone") {
+  hold({{"CR0.NE", take(Field::guestCr0, 0x20)},
+        {"CR0 above 32 bits", add(Field::guestCr0, uint64_t{1} << 32)},
+        {"paging without protection", both(unrestricted(), take(Field::guestCr0, 1))},
+        {"IA-32e mode without paging", both(unrestricted(), take(Field::guestCr0, 0x80000000))},
+        {"EFER: LMA without LME", both(kLoadsEfer, set(Field::guestEfer, 0x400))},
+        {"EFER: a reserved bit", both(kLoadsEfer, set(Field::guestEfer, 0x502))},
+        {"LDTR.TI", both(usableLdtr(), selector(kLdtr, 4))},
+        {"LDTR base", both(usableLdtr(), base(kLdtr, kCrooked))},
+        {"LDTR of code and data", usableLdtr(0x92)},
+        {"LDTR that is absent", usableLdtr(0x02)},
+        {"reserved bits of LDTR", usableLdtr(0x182)},
+        {"TR of code and data", rights(kTr, 0x9b)},
+        {"reserved bits of TR", rights(kTr, 0x18b)},
+        {"FS counted in bytes above 1 MiB", both(rights(kFs, 0x4093), limit(kFs, 0x1fffff))},
+        {"IDTR base", set(Field::guestIdtrBase, kCrooked)},
+        {"RIP", set(Field::guestRip, kCrooked)},
+        {"RIP above 32 bits in compatibility mode", both(rights(kCs, 0xc09b), set(Field::guestRip, uint64_t{1} << 32))},
+        {"virtual-8086 segments in IA-32e mode", v86()},
+        {"HLT in ring 3", both(ring3(), activity(1))},
+        {"an interrupt into blocking by STI", all({blocking(1), inject(0x40), kInterruptsOn})},
+        {"an NMI into blocking by NMI", all({kVirtualNmis, blocking(8), inject(2u << 8 | 2)})},
+        {"HLT and a single step without TF", both(activity(1), set(Field::guestPendingDebugExceptions, 1u << 14))},
+        {"an interrupt with the vector of #MC into shutdown", all({activity(2), inject(18), kInterruptsOn})},
+        {"INT1 into HLT", all({activity(1), inject(5u << 8 | 1), set(Field::entryInstructionLength, 1)})},
+        {"INT 18 into HLT", all({activity(1), inject(4u << 8 | 18), set(Field::entryInstructionLength, 2)})},
+        {"CS of data in another ring", both(unrestricted(), rights(kCs, 0xa0f3))},
+        {"CS that conforms above its ring", rights(kCs, 0xa0ff)},
+        {"SS.RPL against its DPL", both(ring3(), rights(kSs, 0xc0b3))},
+        {"SS of another ring in real mode", both(realMode(), both(rights(kSs, 0xc0f3), rights(kCs, 0xa0fb)))},
+        {"SS of another ring under CS of data", all({unrestricted(), rights(kCs, 0xa093), rights(kSs, 0xc0f3)})},
+        {"SS of the system", rights(kSs, 0xc083)},
+        {"SS that is absent", rights(kSs, 0xc013)},
+        {"reserved bits of SS", rights(kSs, 0xc193)},
+        {"DS of the system", rights(kDs, 0xc083)},
+        {"reserved bits of DS", rights(kDs, 0xc193)},
+        {"DS.RPL above its DPL", selector(kDs, 19)}},
+       kGuestState);
+  hold({{"EFER.LMA of a 32-bit guest", both(kLoadsEfer, set(Field::guestEfer, 0x500))},
+        {"EFER.LME alone with paging", both(kLoadsEfer, set(Field::guestEfer, 0x100))},
+        {"RIP above 32 bits", set(Field::guestRip, uint64_t{1} << 32)},
+        {"virtual-8086 mode: base", both(v86(), base(kEs, 0x2000))},
+        {"virtual-8086 mode: limit", both(v86(), limit(kSs, 0xfffff))},
+        {"virtual-8086 mode: rights", both(v86(), rights(kGs, 0x93))},
+        {"virtual-8086 mode without protection", both(realMode(), v86())}},
+       kGuestState, 32);
+}
+
+TEST("each condition of the link pointer fails the entry alone") {
+  using vmx::kRevision;
+  constexpr uint32_t kShadow = 1u << 31;
+  hold({{"a VMCS between pages", link(VmxGuest::kOther + 8, kRevision)},
+        {"where no memory is", set(Field::vmcsLinkPointer, uint64_t{1} << 40)},
+        {"another revision", link(VmxGuest::kOther, kRevision + 1)},
+        {"a shadow VMCS without shadowing", link(VmxGuest::kOther, kRevision | kShadow)},
+        {"a VMCS that is no shadow, with shadowing",
+         all({activate(vmx::secondary::kVmcsShadowing), set(Field::vmreadBitmap, kPage),
+              set(Field::vmwriteBitmap, kPage), link(VmxGuest::kOther, kRevision)})}},
+       kGuestState | uint64_t{4} << 32);
+}
+
+TEST("a PAT has types of 0 to 7, and EFER the bits that CPUID announces") {
+  const Break loadsPat = add(Field::exitControls, vmx::onExit::kLoadPat);
+  const Break loadsEfer = add(Field::exitControls, vmx::onExit::kLoadEfer);
+  const auto without = [](uint32_t bits) {
+    return [=](VmxGuest& guest) {
+      std::vector<emulator::CpuidRow> rows = guest.processor->cpuid();
+      for (emulator::CpuidRow& row : rows) row.edx &= row.leaf == 0x80000001 ? ~bits : ~0u;
+      guest.processor->setCpuid(rows);
+    };
+  };
+  constexpr uint32_t kSyscall = 1u << 11, kNx = 1u << 20;
+  hold({{"SCE and NXE", both(loadsEfer, set(Field::hostEfer, 0xd01))}}, 0);
+  hold({{"type 32", both(loadsPat, set(Field::hostPat, 0x20))},
+        {"SCE without SYSCALL", all({without(kSyscall), loadsEfer, set(Field::hostEfer, 0x501)})},
+        {"NXE without NX", all({without(kNx), loadsEfer, set(Field::hostEfer, 0xd00)})}},
+       8);
 }
