@@ -52,6 +52,9 @@ void intercept(Block& block, const Opcode& row, const MicroOp& op, bool ends) {
   if (check == nullptr) return;
   MicroOp asked = op;
   asked.run = check;
+#ifdef VTKIT_COUNT_OPCODES
+  asked.counted = 0;
+#endif
   asked.rest = static_cast<uint8_t>(block.count);
   if (op.base == kRip && ends) asked.displacement += op.end;
   block.ops.push_back(asked);
@@ -208,13 +211,17 @@ void Blocks::written(Cpu& cpu, uint64_t physical, unsigned bytes) {
   const uint64_t pieces = uint64_t{1} << first / 64 | uint64_t{1} << last / 64;
   if ((found->second.held & pieces) == 0) return;
   const uint64_t page = physical & ~kPageMask;
-  const std::vector<uint64_t> keys = found->second.keys;
+  // Looking at many for each write, as code on a stack has them written, costs more than decoding them again.
+  constexpr size_t kMany = 64;
+  const bool all = found->second.keys.size() > kMany;
+  const std::vector<uint64_t> keys = all ? std::exchange(found->second.keys, {}) : found->second.keys;
   for (const uint64_t key : keys) {
     Block& block = *blocks_.at(key);
     // Of a block that comes over from the page before, only the first bytes are looked at as one piece.
     const bool crosses = block.nextPage == page;
     const uint64_t from = block.physical & kPageMask;
-    if (crosses ? (heldBy(block, page) & pieces) == 0 : first >= from + block.bytes || last < from) continue;
+    const bool hit = crosses ? (heldBy(block, page) & pieces) != 0 : first < from + block.bytes && last >= from;
+    if (!all && !hit) continue;
     drop(cpu, block);
     cpu.leaveBlock = true;
   }

@@ -303,6 +303,9 @@ opcode:
   unsigned size = operandBytes == 1 ? 0 : operandBytes == 2 ? 1 : operandBytes == 4 ? 2 : 3;
   if ((flags & kVector) != 0) size = encodingOf(row, prefixes);
   op.run = row.handlers->by[formOf(row, op)][size];
+#ifdef VTKIT_COUNT_OPCODES
+  op.counted = static_cast<uint16_t>(row.number * 4 + (prefixes.vex ? 1 + prefixes.l : 0));
+#endif
   return Decoded::ok;
 }
 

@@ -137,6 +137,11 @@ inline Flow stopBehind(Cpu& cpu, const MicroOp* op) {
   return leave();
 }
 
+#ifdef VTKIT_COUNT_OPCODES
+/** An instruction came to its end: four times its row's number, and 1 or 2 with VEX of 128 or 256 bits. */
+void countOpcode(unsigned counted);
+#endif
+
 /** Runs a block and what follows it, until something other than code comes next. */
 inline void execute(Cpu& cpu, Block& block) {
   cpu.leaveBlock = false;
@@ -144,7 +149,13 @@ inline void execute(Cpu& cpu, Block& block) {
   cpu.block = &block;
   cpu.way = 0;
   const MicroOp* op = block.ops.data();
-#ifdef VTKIT_PLAIN_DISPATCH
+#if defined(VTKIT_COUNT_OPCODES)
+  while (op != nullptr) {
+    const unsigned counted = op->counted;
+    op = op->run(cpu, op);
+    if (!cpu.fault.pending && !cpu.unknown) countOpcode(counted);
+  }
+#elif defined(VTKIT_PLAIN_DISPATCH)
   while (op != nullptr) op = op->run(cpu, op);
 #else
   op->run(cpu, op);

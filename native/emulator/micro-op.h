@@ -46,6 +46,9 @@ struct MicroOp {
     uint8_t vvvv;    // of a VEX prefix: its register (an instruction has one or the other)
   };
   bool memory;  // ModRM names memory
+#ifdef VTKIT_COUNT_OPCODES
+  uint16_t counted;  // number of the table's row, and which of its encodings; 0: no instruction
+#endif
 };
 
 /** The offset part of a memory operand's address. */

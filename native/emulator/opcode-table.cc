@@ -10,22 +10,34 @@ namespace {
 
 constexpr int any = -1;
 constexpr unsigned kRows = 2 * 256 * 8;
+constexpr int kFirst = __COUNTER__;
+
+constexpr Opcode row(const char* mnemonic, uint32_t flags, const Handlers* handlers, int number) {
+  return {mnemonic,
+          flags,
+          handlers,
+          Feature::always,
+          Feature::never,
+          Feature::never,
+          static_cast<uint16_t>(number - kFirst)};
+}
 
 struct Table {
   Opcode rows[kRows];
 
   constexpr void add(unsigned map, unsigned first, unsigned last, int reg, const char* mnemonic, uint32_t flags,
-                     const Handlers* handlers) {
+                     const Handlers* handlers, int number) {
     for (unsigned opcode = first; opcode <= last; opcode++) {
       for (unsigned r = 0; r < 8; r++) {
         if (reg == any || static_cast<unsigned>(reg) == r)
-          rows[(map * 256 + opcode) * 8 + r] = {mnemonic, flags, handlers, Feature::always};
+          rows[(map * 256 + opcode) * 8 + r] = row(mnemonic, flags, handlers, number);
       }
     }
   }
 
   constexpr Table() : rows() {
-#define OP(MAP, FIRST, LAST, REG, MNEMONIC, FLAGS, HANDLERS) add(MAP, FIRST, LAST, REG, MNEMONIC, FLAGS, &HANDLERS);
+#define OP(MAP, FIRST, LAST, REG, MNEMONIC, FLAGS, HANDLERS) \
+  add(MAP, FIRST, LAST, REG, MNEMONIC, FLAGS, &HANDLERS, __COUNTER__);
 #include "emulator/opcodes.inc"
 #undef OP
   }
@@ -40,7 +52,11 @@ struct VectorRow {
 
 constexpr VectorRow kVectorRows[] = {
 #define OP(MAP, PREFIX, OPCODE, REG, MNEMONIC, FLAGS, LEGACY, VEX128, VEX256, HANDLERS) \
-  {MAP, PREFIX, OPCODE, REG, {MNEMONIC, FLAGS, &HANDLERS, Feature::LEGACY, Feature::VEX128, Feature::VEX256}},
+  {MAP,                                                                                 \
+   PREFIX,                                                                              \
+   OPCODE,                                                                              \
+   REG,                                                                                 \
+   {MNEMONIC, FLAGS, &HANDLERS, Feature::LEGACY, Feature::VEX128, Feature::VEX256, __COUNTER__ - kFirst}},
 #include "emulator/opcodes-vector.inc"
 #undef OP
 };
@@ -63,8 +79,8 @@ struct VectorIndex {
 
 constexpr Table kTable;
 constexpr VectorIndex kVectorIndex;
-constexpr Opcode kArplRow = {"arpl", kModRm, &kArpl};
-constexpr Opcode kMovsxdRow = {"movsxd", kModRm, &kMovsxd};
+constexpr Opcode kArplRow = row("arpl", kModRm, &kArpl, __COUNTER__);
+constexpr Opcode kMovsxdRow = row("movsxd", kModRm, &kMovsxd, __COUNTER__);
 
 }  // namespace
 

@@ -66,6 +66,7 @@ struct Opcode {
   const Handlers* handlers = nullptr;
   // What CPUID has to announce for the encodings: without VEX, and with VEX of either length.
   Feature legacy = Feature::always, vex128 = Feature::never, vex256 = Feature::never;
+  uint16_t number = 0;  // from 1 on, in the order of the tables
 };
 
 /** Which of its two forms a decoded instruction has. */

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,12 @@ inline std::vector<Sentence>& sentences() {
 }
 
 inline int failures = 0;
+
+/** One more failure. Who only wants to know whether there is any sets STOP_AT_FAILURE. */
+inline void countFailure() {
+  failures++;
+  if (std::getenv("STOP_AT_FAILURE") != nullptr) std::_Exit(1);
+}
 
 struct Registration {
   Registration(const char* text, void (*run)()) { sentences().push_back({text, run}); }
@@ -36,9 +43,9 @@ std::string shown(Number value) {
 template <typename Actual, typename Expected>
 bool checkEqual(const Actual& actual, const Expected& expected, const char* file, int line, const std::string& what) {
   if (shown(actual) == shown(expected)) return true;
-  failures++;
   std::printf("%s:%d: %s is %s, expected %s\n", file, line, what.c_str(), shown(actual).c_str(),
               shown(expected).c_str());
+  countFailure();
   return false;
 }
 
@@ -62,4 +69,6 @@ inline int runAll() {
   static void VTKIT_JOIN(test, __LINE__)()
 #define CHECK_EQUAL(actual, expected) vtkit::test::checkEqual(actual, expected, __FILE__, __LINE__, #actual)
 
+#ifndef VTKIT_OWN_MAIN
 int main() { return vtkit::test::runAll(); }
+#endif

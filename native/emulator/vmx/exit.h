@@ -9,7 +9,7 @@ struct Cpu;
 
 namespace vtkit::emulator::vmx {
 
-/** Basic exit reasons (SDM Vol. 3D, appendix C). */
+/** Basic exit reasons (SDM Vol. 3D, appendix C) that this processor gives. */
 enum class ExitReason : uint16_t {
   exceptionOrNmi = 0,
   externalInterrupt = 1,
@@ -20,7 +20,6 @@ enum class ExitReason : uint16_t {
   nmiWindow = 8,
   taskSwitch = 9,
   cpuid = 10,
-  getsec = 11,
   hlt = 12,
   invd = 13,
   invlpg = 14,
@@ -64,11 +63,8 @@ enum class ExitReason : uint16_t {
   rdrand = 57,
   invpcid = 58,
   vmfunc = 59,
-  encls = 60,
   rdseed = 61,
   pageModificationLogFull = 62,
-  xsaves = 63,
-  xrstors = 64,
 };
 
 /** What an exit leaves in the VMCS beside its reason; what it does not have is 0. */

@@ -240,3 +240,17 @@ TEST("a repeated string instruction is one instruction, however often it is inte
   }
   CHECK_EQUAL(guest.processor->instructionsRetired() - whole, whole);
 }
+
+TEST("a write to a page of hundreds of blocks finds what it changes, and leaves the rest as it is") {
+  Guest guest(64);
+  constexpr unsigned kBlocks = 600;
+  std::string code;
+  for (unsigned i = 0; i < kBlocks; i++) code += std::string("\xff\xc0\xeb\x00", 4);  // inc eax; jmp to the next
+  // dec ecx; jnz done; mov byte [kCode + 801h], 0c8h: the block in the middle is dec eax from then on; jmp kCode
+  code += std::string("\xff\xc9\x75\x0d\xc6\x04\x25\x01\x18\x00\x00\xc8\xe9", 13);
+  const int32_t back = -static_cast<int32_t>(code.size() + 4);
+  code.append(reinterpret_cast<const char*>(&back), 4);
+  guest.regs.rcx = 1;
+  guest.run(code);
+  CHECK_EQUAL(guest.regs.rax, uint64_t{kBlocks} + kBlocks - 2);
+}

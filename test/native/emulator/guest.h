@@ -9,6 +9,7 @@
 
 #include "emulator/emulator.h"
 #include "test/native/check.h"
+#include "test/native/ram.h"
 
 namespace vtkit::test {
 
@@ -65,9 +66,7 @@ class Guest {
  public:
   static constexpr uint64_t kBytes = 4 << 20, kCode = 0x1000, kStack = 0x8000, kData = 0x10000, kTables = 0x3f0000;
 
-  explicit Guest(unsigned bits)
-      : host_(static_cast<uint8_t*>(std::aligned_alloc(4096, kBytes)), std::free), bits_(bits) {
-    std::memset(host_.get(), 0, kBytes);
+  explicit Guest(unsigned bits) : bits_(bits) {
     memory.addSlot(0, 0, kBytes, host_.get(), false, false);
     processor = std::make_unique<Emulator>(memory, platform);
     reset();
@@ -163,9 +162,11 @@ class Guest {
   std::unique_ptr<Emulator> processor;
   vcpu::Regs regs;
 
- private:
-  std::unique_ptr<uint8_t, void (*)(void*)> host_;
+ protected:
   const unsigned bits_;
+
+ private:
+  const Ram host_{kBytes};
 };
 
 }  // namespace vtkit::test

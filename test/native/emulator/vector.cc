@@ -7,6 +7,7 @@
 #include "emulator/extended-state.h"
 #include "test/native/emulator/guest.h"
 #include "test/native/emulator/host-processor.h"
+#include "test/native/emulator/vector-encodings.h"
 #include "test/native/emulator/vector-list.h"
 
 using namespace vtkit;
@@ -30,6 +31,9 @@ LIST(fused, FUSED)
 LIST(crypto, CRYPTO)
 LIST(general, GENERAL)
 LIST(x87, X87)
+LIST(otherMoves, LOADS_AND_STORES GATHERS)
+LIST(otherIntegers, OTHER_WIDTHS)
+LIST(otherFloats, OTHER_FLOATS)
 
 constexpr unsigned kControl = 0, kStatus = 2, kTags = 4, kMxcsr = 24, kSt = 32, kXmm = 160, kComponents = 512,
                    kUpper = 576, kMemory = 128;
@@ -347,9 +351,12 @@ TEST("BMI, ADX, MOVBE, CRC32 and bit counts are the processor's") { compareAll(g
 TEST("exceptions that MXCSR does not mask are raised as the processor raises them, and change nothing else") {
   if (!hostHasAll()) return;
   Comparison comparison;
-  for (const uint8_t* list : {floats(), conversions(), fused()}) {
+  for (const uint8_t* list : {floats(), conversions(), fused(), otherFloats()}) {
     for (const Entry& entry : entriesOf(list)) comparison.runUnmasked(entry, 200);
   }
+}
+TEST("the other widths, and scalars with VEX.L set, are the processor's") {
+  for (const uint8_t* list : {otherMoves(), otherIntegers(), otherFloats()}) compareAll(list);
 }
 TEST("x87 instructions are the processor's") { compareAll(x87()); }
 TEST("exceptions that the x87 control word does not mask pend as on the processor, with the same results") {

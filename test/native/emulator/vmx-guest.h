@@ -1,4 +1,5 @@
-// A 64-bit processor in VMX root operation with a current VMCS for a 64-bit guest, in the same memory as its host.
+// A processor of 64 or 32 bits in VMX root operation with a current VMCS for a guest of as many, in the same memory as
+// its host.
 #pragma once
 
 #include "emulator/msrs.h"
@@ -20,7 +21,7 @@ class VmxGuest : public Guest {
   static constexpr uint64_t kHostCode = kCode, kHostExit = 0x1800, kGuestCode = 0x2000, kGuestStack = 0x9000;
   static constexpr uint64_t kBitmaps = 0x24000, kIdt = 0x28000, kGdt = 0x27000, kHandler = 0x3000;
 
-  VmxGuest() : Guest(64) {
+  explicit VmxGuest(unsigned bits = 64) : Guest(bits) {
     std::vector<emulator::CpuidRow> rows = processor->cpuid();
     for (emulator::CpuidRow& row : rows) row.ecx |= row.leaf == 1 ? 1u << 5 : 0;
     processor->setCpuid(rows);
@@ -29,8 +30,13 @@ class VmxGuest : public Guest {
     vcpu::Sregs sregs;
     processor->getSregs(sregs);
     sregs.cr0 |= 1u << 5;
-    put<uint64_t>(kGdt + 8, 0x00209b0000000000);   // code, 64 bits
-    put<uint64_t>(kGdt + 16, 0x00cf93000000ffff);  // data
+    if (bits == 32) {
+      put<uint32_t>(kTables, 0x87);  // 4 MiB
+      sregs.cr4 |= 1u << 4;
+      sregs.cr0 |= 1u << 31;
+    }
+    put<uint64_t>(kGdt + 8, bits == 64 ? 0x00209b0000000000 : 0x00cf9b000000ffff);  // code
+    put<uint64_t>(kGdt + 16, 0x00cf93000000ffff);                                   // data
     sregs.gdt.base = kGdt;
     sregs.gdt.limit = 0xff;
     processor->setSregs(sregs);
@@ -80,14 +86,17 @@ class VmxGuest : public Guest {
     const emulator::Cpu& cpu = processor->cpu();
     field(Field::pinBasedControls, 0x16);
     field(Field::primaryControls, 0x0401e172 & ~(3u << 15));
-    field(Field::exitControls, 0x00036dff | emulator::vmx::onExit::kHostAddressSpaceSize);
-    field(Field::entryControls, 0x000011ff | emulator::vmx::onEntry::kIa32eModeGuest);
+    field(Field::exitControls, 0x00036dff | (bits_ == 64 ? emulator::vmx::onExit::kHostAddressSpaceSize : 0));
+    field(Field::entryControls, 0x000011ff | (bits_ == 64 ? emulator::vmx::onEntry::kIa32eModeGuest : 0));
     field(Field::vmcsLinkPointer, ~uint64_t{0});
     for (const Field name : {Field::guestCr0, Field::hostCr0}) field(name, cpu.cr0);
     for (const Field name : {Field::guestCr3, Field::hostCr3}) field(name, cpu.cr3);
     for (const Field name : {Field::guestCr4, Field::hostCr4}) field(name, cpu.cr4);
     for (unsigned index = 0; index < 6; index++)
-      segment(index, index == 1 ? 8 : 16, 0xffffffff, index == 1 ? 0xa09b : 0xc093);
+      segment(index, index == 1 ? 8 : 16, 0xffffffff,
+              index == 1 && bits_ == 64 ? 0xa09b
+              : index == 1              ? 0xc09b
+                                        : 0xc093);
     segment(6, 0, 0xffff, 0x10082);
     segment(7, 24, 0x67, 0x8b);
     field(Field::guestRflags, 2);
@@ -103,9 +112,9 @@ class VmxGuest : public Guest {
     field(Field::hostGdtrBase, kGdt);
     field(Field::hostRip, kHostExit);
     field(Field::hostRsp, kStack);
-    // A 64-bit interrupt gate for every vector.
+    // An interrupt gate for every vector.
     for (unsigned vector = 0; vector < 256; vector++) {
-      put<uint64_t>(kIdt + 16 * vector, kHandler | 8u << 16 | uint64_t{0x8e00} << 32);
+      put<uint64_t>(kIdt + (bits_ == 64 ? 16 : 8) * vector, kHandler | 8u << 16 | uint64_t{0x8e00} << 32);
     }
   }
 };

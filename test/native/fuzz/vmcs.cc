@@ -1,11 +1,13 @@
 // Random VMCSs, EPT tables and lists of MSRs, entered from outside: whatever they say, the processor comes back, and
 // touches only its memory.
-#include <cstdio>
-#include <cstdlib>
-#include <random>
+#define VTKIT_OWN_MAIN  // not that of sentences
+
+#include <algorithm>
+#include <iterator>
 
 #include "emulator/vmx/outside.h"
 #include "test/native/emulator/vmx-guest.h"
+#include "test/native/fuzz/fuzz.h"
 
 using namespace vtkit;
 using namespace vtkit::test;
@@ -15,8 +17,6 @@ namespace {
 
 constexpr uint64_t kEpt = 0x30000, kLists = 0x38000, kPages = 0x40000;
 constexpr unsigned kTables = 4;
-
-using Random = std::mt19937_64;
 
 /** Something that is near what a field had, or that makes a difference somewhere. */
 uint64_t mutated(Random& random, uint64_t value) {
@@ -79,50 +79,104 @@ void prepare(VmxGuest& guest, Random& random) {
   if (random() % 8 == 0) guest.field(Field::exitMsrLoadCount, random() % 8);
 }
 
-}  // namespace
+/** One case is one machine with one set of tables, and 64 VMCSs in it; or some VMLAUNCHs inside a machine each. */
+class Vmcss final : public Fuzzer {
+ public:
+  static constexpr unsigned kEntries = 64, kLaunches = 16;
 
-TEST("random VMCSs are refused, fail or run, and always come back") {
-  const char* wanted = std::getenv("FUZZ_VMCS");
-  const unsigned rounds = wanted == nullptr ? 4000 : static_cast<unsigned>(std::atoi(wanted));
-  Random random(1);
-  unsigned refused = 0, failed = 0, left = 0, other = 0;
-  std::unique_ptr<VmxGuest> guest;
-  vcpu::VmcsField fields[vmx::kFieldCount], fresh[vmx::kFieldCount];
-  for (unsigned round = 0; round < rounds; round++) {
-    if (round % 64 == 0) {
-      guest = std::make_unique<VmxGuest>();
-      fillTables(*guest, random);
-      vmx::getFields(guest->processor->cpu(), fresh);
-      guest->processor->cpu().vmx.on = false;  // the hypervisor in the guest gives up its place
+  const char* name() const override { return "vmcs"; }
+
+  /** The seed: nothing else decides what a case is. */
+  Input make(uint64_t seed) override {
+    Input input(sizeof(seed));
+    std::memcpy(input.data(), &seed, sizeof(seed));
+    return input;
+  }
+
+  const char* run(const Input& input) override {
+    uint64_t seed = 0;
+    std::memcpy(&seed, input.data(), std::min(input.size(), sizeof(seed)));
+    Random random(seed);
+    if (seed % 4 == 0) {
+      for (unsigned i = 0; i < kLaunches; i++) launch(random);
+      return nullptr;
     }
-    emulator::Cpu& cpu = guest->processor->cpu();
-    for (const vcpu::VmcsField& field : fresh) cpu.vmx.vmcs.set(static_cast<Field>(field.encoding), field.value);
-    prepare(*guest, random);
+    VmxGuest guest;
+    fillTables(guest, random);
+    vcpu::VmcsField fresh[vmx::kFieldCount];
+    vmx::getFields(guest.processor->cpu(), fresh);
+    guest.processor->cpu().vmx.on = false;  // the hypervisor in the guest gives up its place
+    for (unsigned i = 0; i < kEntries; i++) {
+      if (const char* wrong = enter(guest, random, fresh)) return wrong;
+    }
+    return nullptr;
+  }
+
+  bool summary() override {
+    std::printf("vmcs: %llu entries refused, %llu failed, %llu exits, %llu other ends; %llu launches\n",
+                static_cast<unsigned long long>(refused_), static_cast<unsigned long long>(failed_),
+                static_cast<unsigned long long>(left_), static_cast<unsigned long long>(other_),
+                static_cast<unsigned long long>(launched_));
+    const uint64_t all = refused_ + failed_ + left_ + other_;
+    return refused_ > all / 50 && failed_ > all / 50 && left_ > all / 50;
+  }
+
+ private:
+  /** The hypervisor is in the guest, and goes on wherever the exit loads. */
+  void launch(Random& random) {
+    VmxGuest guest;
+    fillTables(guest, random);
+    if (random() % 2 == 0) prepare(guest, random);
+    for (uint64_t i = random() % 6; i > 0; i--) {
+      const Field field = vmx::kFields[random() % vmx::kFieldCount];
+      guest.field(field, mutated(random, guest.field(field)));
+    }
+    guest.platform.patience = 50;
+    guest.processor->setLimit(guest.processor->instructionsRetired() + 2000);
+    guest.enter("\x0f\xa2\xf4");
+    launched_++;
+  }
+
+  const char* enter(VmxGuest& guest, Random& random, const vcpu::VmcsField* fresh) {
+    vcpu::VmcsField fields[vmx::kFieldCount];
+    emulator::Cpu& cpu = guest.processor->cpu();
+    for (unsigned i = 0; i < vmx::kFieldCount; i++) {
+      cpu.vmx.vmcs.set(static_cast<Field>(fresh[i].encoding), fresh[i].value);
+    }
+    prepare(guest, random);
     vmx::getFields(cpu, fields);
     for (uint64_t i = random() % 4; i > 0; i--) {
       vcpu::VmcsField& field = fields[random() % vmx::kFieldCount];
       field.value = mutated(random, field.value);
     }
-    for (unsigned i = 0; i < 32; i++) guest->put<uint64_t>(VmxGuest::kGuestCode + 8 * i, random());
+    for (unsigned i = 0; i < 32; i++) guest.put<uint64_t>(VmxGuest::kGuestCode + 8 * i, random());
     for (vcpu::VmcsField& field : fields) {
       if (static_cast<Field>(field.encoding) == Field::guestRip) field.value = VmxGuest::kGuestCode;
     }
-    if (!CHECK_EQUAL(vmx::setFields(cpu, fields) == nullptr, true)) return;
-    guest->platform.patience = 50;
-    guest->processor->setLimit(guest->processor->instructionsRetired() + 2000);
-    const Emulator::Stop stop = guest->processor->run();
+    if (const char* why = vmx::setFields(cpu, fields)) return why;
+    guest.platform.patience = 50;
+    guest.processor->setLimit(guest.processor->instructionsRetired() + 2000);
+    const Emulator::Stop stop = guest.processor->run();
     vmx::interruptFromOutside(cpu);
     if (stop != Emulator::Stop::left) {
-      other++;
-    } else if (guest->processor->entryError() != 0) {
-      refused++;
+      other_++;
+    } else if (guest.processor->entryError() != 0) {
+      refused_++;
     } else {
-      (cpu.vmx.vmcs.get(Field::exitReason) >> 31 != 0 ? failed : left)++;
+      (cpu.vmx.vmcs.get(Field::exitReason) >> 31 != 0 ? failed_ : left_)++;
     }
-    if (!CHECK_EQUAL(cpu.guest, false)) return;
+    if (cpu.guest) return "the processor did not come back";
     cpu.vmx.on = cpu.vmx.outside = false;  // behind a VMX abort too
+    return nullptr;
   }
-  std::printf("%u VMCSs: %u refused, %u failed entries, %u exits, %u other ends\n", rounds, refused, failed, left,
-              other);
-  for (const unsigned count : {refused, failed, left}) CHECK_EQUAL(count > rounds / 50, true);
+
+  uint64_t refused_ = 0, failed_ = 0, left_ = 0, other_ = 0, launched_ = 0;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  constexpr uint64_t kCasesOfTestRun = 64;
+  Vmcss vmcss;
+  return fuzz(vmcss, kCasesOfTestRun, argc, argv);
 }
