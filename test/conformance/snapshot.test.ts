@@ -106,7 +106,7 @@ describe('a trace of instructions', () => {
     }
   }
 
-  it.each(['real-timer', 'timer', 'clock', 'processors', 'self-modifying'])(
+  it.each(['real-timer', 'timer', 'apic', 'processors', 'self-modifying'])(
     'of %s is the same on every run, and disturbs it in nothing',
     async (name) => {
       const guest = guests.find((each) => each.name === name) as Guest;
