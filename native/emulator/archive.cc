@@ -35,9 +35,9 @@ void visitVmx(state::Archive& archive, Cpu& cpu) {
     archive.value(*field);
   }
   archive.within(vmx.trapReason, vmx::ExitReason::exceptionOrNmi, vmx::ExitReason::xrstors);
-  for (uint64_t* field : {&vmx.trapQualification, &vmx.pendingDebug, &vmx.debugConditions, &vmx.dr6Before,
-                          &vmx.cr2Before, &vmx.preemptionTick, &vmx.preemptionStart, &vmx.firstPause, &vmx.lastPause,
-                          &vmx.accessPage}) {
+  for (uint64_t* field :
+       {&vmx.trapQualification, &vmx.pendingDebug, &vmx.debugConditions, &vmx.dr6Before, &vmx.cr2Before,
+        &vmx.preemptionTick, &vmx.preemptionStart, &vmx.firstPause, &vmx.lastPause, &vmx.accessPage}) {
     archive.value(*field);
   }
   uint16_t written = vmx.apicWrite;
@@ -52,8 +52,8 @@ void Emulator::visit(state::Archive& archive) {
   Cpu& cpu = *cpu_;
   archive.section("CPU ", 1);
   archive.atMost(cpu.cpl, uint8_t{3});
-  for (bool* field : {&cpu.shadow, &cpu.trapBlocked, &cpu.taskTraps, &cpu.nmiMasked, &cpu.waits, &cpu.pauses,
-                      &cpu.guest, &cpu.ept}) {
+  for (bool* field :
+       {&cpu.shadow, &cpu.trapBlocked, &cpu.taskTraps, &cpu.nmiMasked, &cpu.waits, &cpu.pauses, &cpu.guest, &cpu.ept}) {
     archive.value(*field);
   }
   archive.check(cpu.guest || !cpu.ept, "extended page tables are in use outside of VMX non-root operation");

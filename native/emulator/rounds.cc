@@ -14,8 +14,7 @@ bool Rounds::seated(const Member& member) const {
 }
 
 size_t Rounds::present() const {
-  return static_cast<size_t>(
-      std::count_if(seats_.begin(), seats_.end(), [](const Seat& seat) { return !seat.ended; }));
+  return static_cast<size_t>(std::count_if(seats_.begin(), seats_.end(), [](const Seat& seat) { return !seat.ended; }));
 }
 
 void Rounds::run(Member& member) {

@@ -28,8 +28,7 @@ void forTouched(const uint8_t* memory, uint64_t bytes, Visit visit) {
   for (uint64_t page = 0; page < count; page += kAtOnce) {
     const uint64_t some = std::min(kAtOnce, count - page), size = some * sizeof(entries[0]);
     const auto at = static_cast<off_t>((first + page) * sizeof(entries[0]));
-    const bool known =
-        pagemap.get() >= 0 && ::pread(pagemap.get(), entries, size, at) == static_cast<ssize_t>(size);
+    const bool known = pagemap.get() >= 0 && ::pread(pagemap.get(), entries, size, at) == static_cast<ssize_t>(size);
     for (uint64_t i = 0; i < some; i++) {
       if (!known || (entries[i] & (kPresent | kSwapped)) != 0) visit(static_cast<uint32_t>(page + i));
     }

@@ -1,4 +1,5 @@
 // The JavaScript machine object: its state in and out, and where it pauses.
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -60,12 +61,17 @@ Napi::Value Machine::usedPages(Info info) {
   const memory::Slot& slot = slotOf(open(), info[0]);
   const std::vector<uint32_t> pages = machine::usedPages(slot.host, slot.bytes);
   auto numbers = Napi::Uint32Array::New(info.Env(), pages.size());
-  auto contents = Napi::Uint8Array::New(info.Env(), pages.size() * memory::kPageSize);
+  const size_t bytes = pages.size() * memory::kPageSize;
+  // Memory of our own, in huge pages where the kernel has them: to touch it for the first time costs more than to copy.
+  auto mapping = std::make_shared<os::Mapping>(guarded(
+      info.Env(), [&] { return os::Mapping::anonymous(std::max<size_t>(bytes, memory::kPageSize)).inHugePages(); }));
   for (size_t i = 0; i < pages.size(); i++) {
     numbers[i] = pages[i];
-    std::memcpy(contents.Data() + i * memory::kPageSize, slot.host + uint64_t{pages[i]} * memory::kPageSize,
+    std::memcpy(mapping->data() + i * memory::kPageSize, slot.host + uint64_t{pages[i]} * memory::kPageSize,
                 memory::kPageSize);
   }
+  const auto buffer = shared(info.Env(), mapping, mapping->data(), bytes).As<Napi::ArrayBuffer>();
+  const auto contents = Napi::Uint8Array::New(info.Env(), bytes, buffer, 0);
   auto result = Napi::Object::New(info.Env());
   result.Set("numbers", numbers);
   result.Set("contents", contents);

@@ -72,7 +72,8 @@ class Archive {
   /** A number or an enumeration of these values. */
   template <typename T>
   void within(T& field, T least, T most) {
-    accepted(field, [&](const T& read) { return least <= read && read <= most; }, "a value is out of its range");
+    accepted(
+        field, [&](const T& read) { return least <= read && read <= most; }, "a value is out of its range");
   }
   template <typename T>
   void atMost(T& field, T most) {
@@ -81,12 +82,14 @@ class Archive {
   /** A register in which only these bits exist. */
   template <typename T>
   void bits(T& field, T known) {
-    accepted(field, [&](const T& read) { return (read & ~known) == 0; }, "a register has bits that it does not have");
+    accepted(
+        field, [&](const T& read) { return (read & ~known) == 0; }, "a register has bits that it does not have");
   }
   void moment(uint64_t& field) { within(field, uint64_t{0}, kLastMoment); }
   /** A moment, or kNever. */
   void dueMoment(uint64_t& field) {
-    accepted(field, [](uint64_t read) { return read <= kLastMoment || read == kNever; }, "a moment is out of range");
+    accepted(
+        field, [](uint64_t read) { return read <= kLastMoment || read == kNever; }, "a moment is out of range");
   }
   /** Bytes of a queue that holds up to `most`. */
   template <typename Queue>

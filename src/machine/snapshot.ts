@@ -12,6 +12,8 @@ const msrs = [
   0x10, 0x174, 0x175, 0x176, 0x1a0, 0x277, 0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084, 0xc000_0102, 0xc000_0103,
 ] as const;
 
+const pageBytes = 4096;
+
 export interface Held {
   readonly machine: Machine;
   readonly native: NativeMachine;
@@ -162,10 +164,9 @@ function requireFit({ machine, keepers }: Held, state: MachineState): void {
   const [holders, held] = [names(keepers.keys()), names(Object.keys(state.kept))];
   if (holders !== held) differs('devices in JavaScript', holders, held);
   for (const { numbers, contents, bytes } of state.memory) {
-    const inOrder = numbers.every(
-      (page, i) => page < Number(bytes / 4096n) && (i === 0 || page > (numbers[i - 1] ?? 0)),
-    );
-    if (!inOrder || contents.length !== numbers.length * 4096) {
+    const pages = Number(bytes) / pageBytes;
+    const inOrder = numbers.every((page, at) => page < pages && (at === 0 || page > (numbers[at - 1] ?? 0)));
+    if (!inOrder || contents.length !== numbers.length * pageBytes) {
       throw new CorruptInputError(
         'memory of the state: pages are out of order, outside of their slot, or not all there',
       );

@@ -75,9 +75,15 @@ struct Devices {
     return !archive.failed();
   }
   void touch(Random& random) {
-    bus::Device* const all[] = {&lines.pic().master(), &lines.pic().slave(), &lines.pic().edgeLevel(),
-                                lines.ioApic(),        &pit.counters(),      &pit.control(),
-                                &hpet,                 &power,               &rtc,
+    bus::Device* const all[] = {&lines.pic().master(),
+                                &lines.pic().slave(),
+                                &lines.pic().edgeLevel(),
+                                lines.ioApic(),
+                                &pit.counters(),
+                                &pit.control(),
+                                &hpet,
+                                &power,
+                                &rtc,
                                 &uart};
     bus::Device& device = *all[random() % std::size(all)];
     const unsigned size = 1u << random() % 4;
