@@ -120,6 +120,18 @@ export class VmEntryError extends Error {
   }
 }
 
+/** A run that is replayed does something else than the one that was recorded. */
+export class ReplayError extends Error {
+  override readonly name = 'ReplayError';
+  readonly code = 'ERR_VTKIT_REPLAY';
+  /** How many instructions were retired where it was seen. */
+  readonly instructions: bigint;
+  constructor(message: string, instructions: bigint) {
+    super(message);
+    this.instructions = instructions;
+  }
+}
+
 /** The guest went where nothing goes on: a triple fault, a failed VM entry, an instruction that is not known. */
 export class GuestError extends Error {
   override readonly name = 'GuestError';

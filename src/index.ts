@@ -8,7 +8,15 @@ export { type Baseline, type BaselineOptions, baselineOf, type PoolHost } from '
 export { readPoolHost } from './cpu-model/file.ts';
 export { Ept, type EptAccess, type EptMapping, type EptOptions, type EptRange } from './ept/ept.ts';
 export { type Walk, type WalkEnd, type WalkOptions, type WalkStep, walkEpt } from './ept/walk.ts';
-export { CorruptInputError, GuestError, KernelError, NotSupportedError, UsageError, VmEntryError } from './errors.ts';
+export {
+  CorruptInputError,
+  GuestError,
+  KernelError,
+  NotSupportedError,
+  ReplayError,
+  UsageError,
+  VmEntryError,
+} from './errors.ts';
 export { type LockstepImage, lockstepImage } from './lockstep/index.ts';
 export type { Found, LockstepResult } from './lockstep/lockstep.ts';
 export type { BackendChoice, ChosenBackend } from './machine/backends.ts';
@@ -32,11 +40,17 @@ export { PciRoot, type PciRootOptions, type Slot } from './machine/pci/root.ts';
 export type { AccessHandler } from './machine/ranges.ts';
 export type { RegisterName, Registers } from './machine/registers.ts';
 export type { DescriptorTable, Segment, SystemRegisterChanges, SystemRegisters } from './machine/sregs.ts';
+export type { Keeper, Kept, MachineState, MemoryState, VcpuArchitecture } from './machine/state.ts';
+export { decodeState, encodeState } from './machine/state-file.ts';
+export type { ExecutedInstruction, InputTaken, Timeline } from './machine/timeline.ts';
 export type { RunOptions, RunSyncOptions, Vcpu } from './machine/vcpu.ts';
 export type { AnyVmcs, EnterOptions, PassedAccess, VmStop } from './machine/vm-entry.ts';
 export { EventFd } from './native/eventfd.ts';
 export type { Evidence, Finding, State } from './probe/check.ts';
 export { capture, type ProbeDocument, type ProbeOptions, probe } from './probe/index.ts';
+export { Recorder, type Start } from './replay/recorder.ts';
+export { encodeRecording, parseRecording, type Recording } from './replay/recording.ts';
+export { Replay, type ReplayOptions } from './replay/replay.ts';
 export { planHost } from './sriov/host-plan.ts';
 export {
   type CreateOptions,

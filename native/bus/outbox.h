@@ -11,13 +11,15 @@ namespace vtkit::bus {
 
 /** One record; src/machine/outbox.ts reads it by these offsets. */
 struct Record {
-  enum Kind : uint32_t { serial = 1, postedPort = 2, postedMemory = 3, traced = 4 };
+  enum Kind : uint32_t { serial = 1, postedPort = 2, postedMemory = 3, traced = 4, received = 5, executed = 6 };
   uint32_t kind;
-  uint32_t detail;   // serial: port base; posted: size; traced: exit kind | size << 8 | count << 16 (see vcpu/cell.h)
-  uint64_t address;  // port or guest-physical address
-  uint64_t value;
-  uint64_t rip;
-  uint64_t nanoseconds;  // since the machine was created
+  // serial, received: port base; posted: size; traced: exit kind | size << 8 | count << 16 (see vcpu/cell.h);
+  // executed: processor | length << 8 | bits of the code << 16
+  uint32_t detail;
+  uint64_t address;      // port or guest-physical address; executed: RIP
+  uint64_t value;        // executed: the first eight bytes
+  uint64_t rip;          // executed: the others; received: how many instructions were retired in all
+  uint64_t nanoseconds;  // since the machine was created; executed: how many instructions are retired in all
 };
 static_assert(sizeof(Record) == 40);
 

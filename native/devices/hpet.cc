@@ -164,6 +164,24 @@ void Hpet::writeRegister(uint64_t offset, uint64_t value, uint64_t written) {
   plan();
 }
 
+void Hpet::visit(state::Archive& archive) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  archive.section("HPET", 1);
+  archive.bits(config_, kEnabled | kLegacy);
+  archive.atMost(status_, uint64_t{(1 << kTimers) - 1});
+  archive.value(count_);
+  archive.moment(counted_);
+  for (Timer& timer : timers_) {
+    archive.bits(timer.config, kWritable);
+    archive.value(timer.comparator);
+    archive.value(timer.period);
+  }
+  devices::visit(archive, *alarm_);
+  if (!archive.reads()) return;
+  irq0_.open((config_ & kLegacy) == 0);
+  irq8_.open((config_ & kLegacy) == 0);
+}
+
 bus::Answer Hpet::read(uint64_t offset, unsigned size, uint64_t& value) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const uint64_t count = look();

@@ -34,6 +34,7 @@ class Hpet final : public bus::Device {
 
   /** A timer's moment has come. */
   void expired();
+  void visit(state::Archive& archive);
 
  private:
   struct Timer {

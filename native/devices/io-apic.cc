@@ -8,6 +8,7 @@ namespace {
 // Redirection entry (82093AA, 3.2.4)
 constexpr uint64_t kLogical = 1u << 11, kRemoteIrr = 1u << 14, kLevel = 1u << 15, kMasked = 1u << 16;
 constexpr uint64_t kWritable = 0xff0000000001afff;  // all but delivery status and remote IRR
+constexpr uint32_t kIdBits = 0x0f000000;
 constexpr uint32_t kVersion = 0x11 | (IoApic::kLines - 1) << 16;
 
 }  // namespace
@@ -59,7 +60,7 @@ uint32_t IoApic::readRegister() const {
 }
 
 void IoApic::writeRegister(uint32_t value) {
-  if (select_ == 0) id_ = value & 0x0f000000;
+  if (select_ == 0) id_ = value & kIdBits;
   const unsigned index = (select_ - 0x10u) / 2;
   if (select_ < 0x10 || index >= kLines) return;
   const unsigned shift = 32 * (select_ & 1);
@@ -68,6 +69,15 @@ void IoApic::writeRegister(uint32_t value) {
   entry = (entry & ~mask) | ((uint64_t{value} << shift) & mask);
   if ((entry & kLevel) == 0) entry &= ~kRemoteIrr;
   if (levels_[index]) serve(index, false);
+}
+
+void IoApic::visit(state::Archive& archive) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  archive.section("IOAP", 1);
+  archive.value(select_);
+  archive.bits(id_, kIdBits);
+  for (uint64_t& entry : entries_) archive.bits(entry, kWritable | kRemoteIrr);
+  for (bool& level : levels_) archive.value(level);
 }
 
 bus::Answer IoApic::read(uint64_t offset, unsigned size, uint64_t& value) {

@@ -8,6 +8,7 @@
 #include "bus/device.h"
 #include "bus/message.h"
 #include "devices/edge-line.h"
+#include "state/archive.h"
 
 namespace vtkit::devices {
 
@@ -26,6 +27,7 @@ class IoApic final : public bus::Device, public bus::EndListener {
   bus::Answer read(uint64_t offset, unsigned size, uint64_t& value) override;
   bus::Answer write(uint64_t offset, unsigned size, uint64_t value) override;
   void endOfInterrupt(uint8_t vector) override;
+  void visit(state::Archive& archive);
 
  private:
   class LineOf final : public EdgeLine {

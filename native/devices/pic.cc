@@ -201,6 +201,25 @@ uint8_t Pic::Chip::read(unsigned port) {
   return readService ? service : request();
 }
 
+void Pic::Chip::visit(state::Archive& archive) {
+  for (uint8_t* field : {&edges, &service, &mask, &levels, &elcr}) archive.value(*field);
+  archive.bits(base, uint8_t{0xf8});
+  archive.atMost(lowest, uint8_t{7});
+  archive.atMost(initStep, uint8_t{4});
+  for (bool* field :
+       {&single, &wantsIcw4, &autoEnd, &rotateOnAutoEnd, &specialMask, &poll, &cascadeNests, &readService}) {
+    archive.value(*field);
+  }
+}
+
+void Pic::visit(state::Archive& archive) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  archive.section("PIC ", 1);
+  master_.visit(archive);
+  slave_.visit(archive);
+  archive.within(lastRequest_, -1, 7);
+}
+
 bus::Answer Pic::Ports::read(uint64_t offset, unsigned size, uint64_t& value) {
   value = ~uint64_t{0};
   for (unsigned i = 0; i < size && offset + i < 2; i++) {

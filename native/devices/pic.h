@@ -8,6 +8,7 @@
 
 #include "bus/device.h"
 #include "devices/edge-line.h"
+#include "state/archive.h"
 
 namespace vtkit::devices {
 
@@ -35,6 +36,7 @@ class Pic final : public bus::InterruptSource {
   bus::Device& master() { return masterPorts_; }
   bus::Device& slave() { return slavePorts_; }
   bus::Device& edgeLevel() { return edgeLevelPorts_; }
+  void visit(state::Archive& archive);
 
  private:
   struct Chip {
@@ -66,6 +68,7 @@ class Pic final : public bus::InterruptSource {
     uint8_t read(unsigned port);
     void write(unsigned port, uint8_t value);
     void command(uint8_t value);
+    void visit(state::Archive& archive);
   };
 
   class LineOf final : public EdgeLine {

@@ -220,6 +220,36 @@ void Pit::writeControl(uint8_t value, uint64_t tick) {
   plan(tick);
 }
 
+void Pit::Counter::visit(state::Archive& archive) {
+  archive.atMost(mode, uint8_t{5});
+  archive.within(access, Access::latch, Access::both);
+  for (bool* field : {&bcd, &gate, &awaitsLoad, &loaded, &writeHigh, &readHigh, &countLatched, &statusLatched}) {
+    archive.value(*field);
+  }
+  archive.atMost(initial, uint32_t{0x10000});
+  archive.dueMoment(loadsAt);
+  archive.atMost(count, uint32_t{0x10000});
+  archive.moment(start);
+  archive.dueMoment(stopped);
+  archive.value(lowByte);
+  archive.value(latchedCount);
+  archive.value(latchedStatus);
+  archive.check(!loaded || !periodic() || count >= 2, "a periodic counter of the 8254 has no period");
+}
+
+void Pit::visit(state::Archive& archive) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  archive.section("PIT ", 1);
+  for (Counter& counter : counters_) {
+    Counter read = counter;
+    read.visit(archive);
+    if (archive.reads() && !archive.failed()) counter = read;
+  }
+  archive.dueMoment(nextEdge_);
+  archive.bits(control_, uint8_t{0x0f});
+  devices::visit(archive, *alarm_);
+}
+
 bus::Answer Pit::CounterPorts::read(uint64_t offset, unsigned size, uint64_t& value) {
   const std::lock_guard<std::mutex> lock(pit_->mutex_);
   const uint64_t tick = pit_->now();

@@ -37,6 +37,7 @@ class Pit final {
   void setAlarm(std::unique_ptr<Alarm> alarm) { alarm_ = std::move(alarm); }
   /** Counter 0's moment has come. */
   void expired();
+  void visit(state::Archive& archive);
 
  private:
   static constexpr uint64_t kNever = ~uint64_t{0};
@@ -80,6 +81,7 @@ class Pit final {
     uint8_t readByte(uint64_t tick);
     void latchCount(uint64_t tick);
     void latchStatus(uint64_t tick);
+    void visit(state::Archive& archive);
   };
   class CounterPorts final : public bus::Device {
    public:

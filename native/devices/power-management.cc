@@ -75,6 +75,15 @@ void PowerManagement::expired() {
   look();
 }
 
+void PowerManagement::visit(state::Archive& archive) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  archive.section("PM  ", 1);
+  archive.value(status_);
+  archive.bits(enable_, kEvents);
+  archive.moment(looked_);
+  devices::visit(archive, *alarm_);
+}
+
 bus::Answer PowerManagement::read(uint64_t offset, unsigned size, uint64_t& value) {
   const std::lock_guard<std::mutex> lock(mutex_);
   look();

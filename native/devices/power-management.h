@@ -35,6 +35,7 @@ class PowerManagement final : public bus::Device {
   void woke();
   /** The timer may have turned over. */
   void expired();
+  void visit(state::Archive& archive);
 
  private:
   void look();

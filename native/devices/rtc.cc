@@ -253,6 +253,18 @@ void Rtc::writeRegister(uint8_t value, uint64_t now) {
   plan(now);
 }
 
+void Rtc::visit(state::Archive& archive) {
+  constexpr int64_t kFarthest = int64_t{1} << 41;  // seconds: more than the registers can say
+  const std::lock_guard<std::mutex> lock(mutex_);
+  archive.section("RTC ", 1);
+  for (uint8_t& byte : registers_) archive.value(byte);
+  archive.atMost(index_, uint8_t{kBytes - 1});
+  archive.within(base_, -kFarthest, kFarthest);
+  archive.moment(looked_);
+  archive.atMost(origin_, looked_);
+  devices::visit(archive, *alarm_);
+}
+
 bus::Answer Rtc::read(uint64_t offset, unsigned size, uint64_t& value) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const uint64_t now = look();

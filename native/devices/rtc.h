@@ -40,6 +40,7 @@ class Rtc final : public bus::Device {
   void onAlarm(std::function<void()> called) { alarmed_ = std::move(called); }
   /** The alarm's moment has come. */
   void expired();
+  void visit(state::Archive& archive);
 
  private:
   uint8_t readRegister(uint64_t now);

@@ -46,6 +46,11 @@ void ThreadAlarm::cancel() {
   armed_ = false;
 }
 
+uint64_t ThreadAlarm::due() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return armed_ ? deadline_ : kNever;
+}
+
 void ThreadAlarm::loop() {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!quit_) {

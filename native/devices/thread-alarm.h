@@ -24,6 +24,7 @@ class ThreadAlarm final : public Alarm {
 
   void at(uint64_t nanoseconds) override;
   void cancel() override;
+  uint64_t due() override;
 
  private:
   void loop();

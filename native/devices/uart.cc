@@ -62,6 +62,23 @@ void Uart::receive(const uint8_t* data, size_t bytes) {
   updateInterrupt();
 }
 
+void Uart::visit(state::Archive& archive) {
+  constexpr size_t kMostReceived = 1 << 24;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  archive.section("UART", 1);
+  archive.queue(received_, kMostReceived);
+  archive.queue(looped_, kFifoBytes);
+  archive.value(divisor_);
+  archive.bits(interruptEnable_, uint8_t{0x0f});
+  archive.value(fifoControl_);
+  archive.value(lineControl_);
+  archive.bits(modemControl_, uint8_t{0x1f});
+  archive.bits(modemChanges_, uint8_t{0x0f});
+  archive.value(scratch_);
+  archive.value(overrun_);
+  archive.value(transmitterEmptied_);
+}
+
 uint8_t Uart::readRegister(unsigned index) {
   uint8_t value = 0;
   switch (index) {

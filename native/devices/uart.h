@@ -8,6 +8,7 @@
 
 #include "bus/device.h"
 #include "bus/outbox.h"
+#include "state/archive.h"
 
 namespace vtkit::devices {
 
@@ -36,6 +37,7 @@ class Uart final : public bus::Device {
 
   /** Bytes for the guest. Any thread. */
   void receive(const uint8_t* data, size_t bytes);
+  void visit(state::Archive& archive);
 
  private:
   uint8_t readRegister(unsigned index);

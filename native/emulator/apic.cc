@@ -102,6 +102,28 @@ bool LocalApic::takesExternal() const {
   return (lvt_[lint0] & kMasked) == 0 && (lvt_[lint0] >> 8 & 7) == static_cast<uint32_t>(DeliveryMode::external);
 }
 
+void LocalApic::visit(state::Archive& archive) {
+  archive.section("APIC", 1);
+  archive.value(base_);
+  archive.value(tpr_);
+  archive.value(xapicId_);
+  for (uint32_t* field : {&svr_, &ldr_, &dfr_, &esr_, &initialCount_, &divide_}) archive.value(*field);
+  archive.value(errors_);
+  archive.value(icr_);
+  archive.value(lvt_);
+  archive.value(start_);
+  archive.value(tscDeadline_);
+  uint64_t event = event_;
+  archive.value(event);
+  archive.check(event == kNever || deadlineMode() || initialCount_ != 0, "a timer counts to an event from nothing");
+  for (std::atomic<uint32_t>* words : {irr_, isr_, tmr_}) {
+    for (unsigned i = 0; i < 8; i++) archive.value(words[i]);
+  }
+  if (!archive.reads()) return;
+  event_ = archive.failed() ? kNever : event;
+  host_.look();
+}
+
 // Messages
 // -------------------------------------------------------------------------------------------------------------
 

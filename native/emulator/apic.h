@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "bus/message.h"
+#include "state/archive.h"
 
 namespace vtkit::emulator {
 
@@ -82,6 +83,7 @@ class LocalApic {
   int pending() const;
   /** Puts it into service. */
   void acknowledge(int vector);
+  void visit(state::Archive& archive);
   /** Whether the 8259's INTR gets through: at LINT0, or past a disabled APIC. */
   bool takesExternal() const;
 

@@ -169,10 +169,11 @@ inline uint64_t ticksOf(const Cpu& cpu) {
   return cpu.timeBase + cpu.instructions - (cpu.current == nullptr ? 0 : cpu.current->rest);
 }
 
-/** Time that an instruction takes beside its own tick; the run loop looks at the timer behind its block. */
+/** Time that an instruction takes beside its own tick; the run loop looks at the timers behind it. */
 inline void spend(Cpu& cpu, uint64_t ticks) {
   cpu.timeBase += ticks;
   cpu.deadline.store(0);
+  cpu.leaveBlock = true;
 }
 /** Of the order of a PC's: an access to a device, about a microsecond; what waits for all instructions before it. */
 inline constexpr uint64_t kDeviceTicks = 1000, kSerialTicks = 100;

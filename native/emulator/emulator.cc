@@ -107,14 +107,34 @@ bool Emulator::takeInterrupt() {
   return true;
 }
 
-bool Emulator::advance(bool single) {
+/** The bytes are taken before: the instruction may change them. Of a string instruction, the last iteration counts. */
+void Emulator::executeTraced(Block& block) {
+  Cpu& cpu = *cpu_;
+  const uint64_t before = cpu.instructions;
+  Executed instruction;
+  instruction.rip = cpu.rip();
+  instruction.bits = cpu.codeBits;
+  instruction.length = static_cast<uint8_t>(block.bytes);
+  const uint64_t here = std::min<uint64_t>(block.bytes, 0x1000 - (block.physical & 0xfff));
+  cpu.memory->read(block.physical, instruction.bytes, here);
+  if (here < block.bytes) cpu.memory->read(block.nextPage, instruction.bytes + here, block.bytes - here);
+  execute(cpu, block);
+  if (cpu.instructions != before) cpu.platform->executed(instruction);
+}
+
+bool Emulator::advance(bool single, uint64_t room) {
   Cpu& cpu = *cpu_;
   // RF covers one instruction. Where no breakpoint could ask, it is over before: a fault sets it again.
   if (!cpu.watchesCode) cpu.rflags &= ~kRf;
   const bool resumes = (cpu.rflags & kRf) != 0;
   const unsigned way = cpu.way;
   Block* const from = cpu.block;
-  Block* const block = single ? blocks_.one(cpu) : blocks_.at(cpu);
+  Block* block = single ? blocks_.one(cpu) : blocks_.at(cpu);
+  // Where runs end and timers ring is exact to the instruction: it does not depend on how code fell into blocks.
+  if (!single && block != nullptr && block->count > room) {
+    single = true;
+    block = blocks_.one(cpu);
+  }
   if (block == nullptr) return false;
   if (single) {
     cpu.deadline.store(0, std::memory_order_relaxed);  // no block is entered behind it
@@ -124,7 +144,11 @@ bool Emulator::advance(bool single) {
     // Decoding may have dropped the block that the way leads out of: it is 0 then.
     if (way != 0 && cpu.way == way) from->ways[way - 1] = found;
   }
-  execute(cpu, *block);
+  if (traces_.load(std::memory_order_relaxed)) {
+    executeTraced(*block);
+  } else {
+    execute(cpu, *block);
+  }
   const bool stopped = cpu.fault.pending || cpu.unknown || cpu.halted || cpu.closing;
   if (resumes && !stopped) cpu.rflags &= ~kRf;
   return !stopped;
@@ -170,7 +194,6 @@ Emulator::Stop Emulator::run(const uint64_t& turnEnd) {
 Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
   Cpu& cpu = *cpu_;
   cpu.halted = cpu.unknown = cpu.shutdown = cpu.closing = false;
-  cpu.pauseCount = 0;
   cpu.deadline.store(0);
   if (cpu.vmx.entryAsked) {
     entryError_ = vmx::enterFromOutside(cpu);
@@ -211,6 +234,7 @@ Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
     if (cpu.instructions >= limit_) return Stop::attention;
     if (now >= turnEnd || cpu.pauses) {
       cpu.pauses = false;
+      cpu.pauseCount = 0;
       if (turnEnd != kNever) return Stop::turn;
     }
     const uint64_t changes = cpu.memory->externalChanges();
@@ -227,16 +251,15 @@ Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
     }
 
     const bool traps = (cpu.rflags & kTf) != 0;
-    // One instruction, too, where a block might pass what has to be exact.
     const bool single = traps || cpu.shadow || cpu.singleStep || breakpointExits_ || cpu.watchesCode ||
-                        cpu.watchesData || limit_ - cpu.instructions < kMaxOps || nextEvent() - now < kMaxOps ||
-                        cpu.vmx.monitorTrap;
+                        cpu.watchesData || cpu.vmx.monitorTrap || traces_.load(std::memory_order_relaxed);
+    const uint64_t room = std::min({limit_ - cpu.instructions, nextEvent() - now, turnEnd - now});
     if (cpu.watchesCode && !cpu.trapBlocked && stopsBefore()) continue;
     if (breakpointExits_ && standsAtInt3()) return Stop::stepped;
     cpu.trapBlocked = cpu.stepTaken = cpu.vmx.unblockedNmi = false;
     const uint64_t start = cpu.rip();
     const bool guest = cpu.guest;
-    bool done = advance(single);
+    bool done = advance(single, room);
     if (guest && cpu.guest) {
       cpu.vmx.monitorTrapDue = cpu.vmx.monitorTrap;
       if (cpu.vmx.apicWrite != vmx::kNoRegister) vmx::emulateApicWrite(cpu);

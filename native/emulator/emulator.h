@@ -71,6 +71,8 @@ class Emulator final : private ApicHost {
   void setCpuid(std::vector<CpuidRow> rows);
   /** What RDRAND and RDSEED give from here on. */
   void seedRandom(uint64_t seed) { cpu_->randomState = seed; }
+  /** What is not in the structures above. Read last of all, as setting some of them has effects of its own. */
+  void visit(state::Archive& archive);
   void getEvents(vcpu::Events& events);
   void setEvents(const vcpu::Events& events);
 
@@ -83,6 +85,8 @@ class Emulator final : private ApicHost {
     limit_ = instructions;
     cpu_->deadline.store(0);
   }
+  /** Any thread. Platform::executed is told of each instruction, which is executed alone; the guest cannot tell. */
+  void traceInstructions(bool on) { traces_.store(on, std::memory_order_relaxed); }
   uint64_t instructionsRetired() const { return cpu_->instructions; }
   void setSingleStep(bool on) { cpu_->singleStep = on; }
   /** Stops, as a single step does, before an INT3 instead of executing it. */
@@ -111,9 +115,10 @@ class Emulator final : private ApicHost {
   void passBoundary();
   bool stopsBefore();
   bool standsAtInt3();
-  /** Executes what comes next. False: an instruction did not end, or ended the run. */
-  bool advance(bool single);
+  /** Executes what comes next, `room` instructions at most. False: an instruction did not end, or ended the run. */
+  bool advance(bool single, uint64_t room);
   void reset();
+  void executeTraced(Block& block);
   /** INIT and startup messages. True if the processor is to wait for one. */
   bool takeInit();
   bool takeVmxInit();
@@ -136,6 +141,7 @@ class Emulator final : private ApicHost {
   uint64_t seenChanges_ = 0;
   uint64_t limit_ = ~uint64_t{0};
   bool breakpointExits_ = false;
+  std::atomic<bool> traces_{false};
   unsigned entryError_ = 0;
 };
 

@@ -68,6 +68,34 @@ void Engine::signalMsi(uint64_t address, uint32_t data) {
 }
 void Engine::connectIoeventfd(const Ioeventfd&, bool) { throw os::SystemError(EOPNOTSUPP, "connect an ioeventfd"); }
 
+bool Engine::pause() {
+  rounds_.pause();
+  for (Processor* processor : processors_) processor->kick();
+  return true;
+}
+
+bool Engine::pauseAt(uint64_t instructions) {
+  pauseAt_ = instructions;
+  return true;
+}
+
+bool Engine::traceInstructions(bool on) {
+  for (Processor* processor : processors_) processor->emulator_.traceInstructions(on);
+  return true;
+}
+
+uint64_t Engine::instructions() {
+  uint64_t sum = 0;
+  for (Processor* processor : processors_) sum += processor->emulator_.instructionsRetired();
+  return sum;
+}
+
+bool Engine::visit(state::Archive& archive) {
+  rounds_.visit(archive);
+  for (Processor* processor : processors_) processor->visit(archive);
+  return true;
+}
+
 Processor::Processor(Engine& engine, uint32_t index, vcpu::Cell& cell)
     : engine_(engine), index_(index), cell_(cell), emulator_(engine.memory_, *this, index, &engine.cpus_) {
   engine_.processors_.push_back(this);
@@ -112,10 +140,20 @@ bool Processor::stopDead() {
   return true;
 }
 
+/** Whether its run is over; if not, the processor stops by itself where the machine is to pause. */
+bool Processor::mustLeave() {
+  const uint64_t all = engine_.instructions();
+  if (all >= engine_.pauseAt_) engine_.rounds_.pause();
+  if (outside_->stopRequested() || engine_.rounds_.paused()) return true;
+  const uint64_t left = engine_.pauseAt_ - all;
+  emulator_.setLimit(engine_.pauseAt_ == Emulator::kNever ? engine_.pauseAt_ : emulator_.instructionsRetired() + left);
+  return false;
+}
+
 Turn Processor::turn(uint64_t start, const uint64_t& end, uint64_t& until) {
   emulator_.advanceTo(start);
   for (;;) {
-    if (outside_->stopRequested()) {
+    if (mustLeave()) {
       vmx::interruptFromOutside(emulator_.cpu());
       return this->end(ExitKind::interrupted);
     }
@@ -175,6 +213,14 @@ void Processor::kick() noexcept {
   engine_.rounds_.wake();
 }
 
+void Processor::visit(state::Archive& archive) {
+  emulator_.visit(archive);
+  archive.value(halted_);
+  if (!archive.reads()) return;
+  cell_.instructions = emulator_.instructionsRetired();
+  loadRegs();
+}
+
 void Processor::storeRegs() {
   emulator_.setRegs(cell_.regs);
   halted_ = false;  // who moves a halted processor's registers wants it to go on
@@ -224,6 +270,15 @@ bool Processor::interruptAsserted() { return controller() != nullptr && controll
 bool Processor::send(const bus::InterruptMessage& message, bool others) {
   engine_.route(message, others ? this : nullptr);
   return true;
+}
+
+void Processor::executed(const Executed& instruction) {
+  uint64_t halves[2];
+  static_assert(sizeof(halves) == sizeof(instruction.bytes));
+  std::memcpy(halves, instruction.bytes, sizeof(halves));
+  const uint32_t detail = index_ | instruction.length << 8 | instruction.bits << 16;
+  engine_.board_.outbox().push(
+      {bus::Record::executed, detail, instruction.rip, halves[0], halves[1], engine_.instructions()});
 }
 
 void Processor::endOfInterrupt(uint8_t vector) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "emulator/emulator.h"
+#include "emulator/inbox.h"
 #include "emulator/rounds.h"
 #include "emulator/virtual-clock.h"
 #include "machine/engine.h"
@@ -15,7 +16,9 @@ class Engine final : public machine::Engine, private bus::MessageSink {
  public:
   /** `keepsTranslations`: until the architecture ends them. */
   Engine(machine::Board& board, memory::GuestMemory& memory, bool keepsTranslations)
-      : board_(board), memory_(memory), keepsTranslations_(keepsTranslations) {}
+      : board_(board), memory_(memory), keepsTranslations_(keepsTranslations) {
+    rounds_.listen(&inbox_);
+  }
   ~Engine() override { clock_->detach(); }
 
   void addMemory(const memory::Slot&) override {}
@@ -24,6 +27,13 @@ class Engine final : public machine::Engine, private bus::MessageSink {
   std::unique_ptr<vcpu::Processor> createProcessor(uint32_t index, vcpu::Cell& cell) override;
   bus::MessageSink* messages() override { return this; }
   std::shared_ptr<devices::Clock> virtualClock() override { return clock_; }
+  bool pause() override;
+  bool pauseAt(uint64_t instructions) override;
+  bool traceInstructions(bool on) override;
+  uint64_t instructions() override;
+  Inbox* inbox() override { return &inbox_; }
+  void wake() override { rounds_.wake(); }
+  bool visit(state::Archive& archive) override;
   void setIrqLine(uint32_t gsi, bool level) override;
   void connectIrqfd(uint32_t gsi, int eventfd, int resample, bool connect) override;
   void setMsiRoute(uint32_t gsi, uint64_t address, uint32_t data) override;
@@ -43,7 +53,9 @@ class Engine final : public machine::Engine, private bus::MessageSink {
   const bool keepsTranslations_;
   std::vector<Cpu*> cpus_;
   std::vector<Processor*> processors_;
+  Inbox inbox_;
   Rounds rounds_;
+  uint64_t pauseAt_ = Emulator::kNever;
   const std::shared_ptr<VirtualClock> clock_ = std::make_shared<VirtualClock>(rounds_);
 };
 
@@ -79,6 +91,10 @@ class Processor final : public vcpu::Processor, private Platform, private Member
   uint64_t tick() const override { return emulator_.ticks(); }
   void look() override { emulator_.attention(kInterrupt); }
   bool stopDead() override;
+  bool stops() override { return outside_->stopRequested(); }
+  void leave() override { end(vcpu::ExitKind::interrupted); }
+  bool mustLeave();
+  void visit(state::Archive& archive);
   Turn end(vcpu::ExitKind kind);
   Turn sleep(uint64_t end, uint64_t& until);
   Turn ended(Emulator::Stop stop);
@@ -90,6 +106,7 @@ class Processor final : public vcpu::Processor, private Platform, private Member
   int acknowledgeInterrupt() override;
   bool interruptAsserted() override;
   bool send(const bus::InterruptMessage& message, bool others) override;
+  void executed(const Executed& instruction) override;
   void endOfInterrupt(uint8_t vector) override;
   /** Offers the access to the devices, then to the world outside. `data` goes out with writes and comes back with
    * reads. */

@@ -7,6 +7,14 @@
 
 namespace vtkit::emulator {
 
+/** An instruction as it stood in memory when it was executed. */
+struct Executed {
+  uint64_t rip = 0;
+  uint8_t bits = 0;  // 16, 32 or 64
+  uint8_t length = 0;
+  uint8_t bytes[16] = {};
+};
+
 /**
  * The board as one processor sees it. Every call comes on the processor's own thread and may block for as long as
  * somebody outside takes to answer. A false return means that the machine is closing: the processor gives up the
@@ -36,6 +44,8 @@ class Platform {
     (void)others;
     return false;
   }
+  /** An instruction was retired; told only where somebody wants to know (Emulator::traceInstructions). */
+  virtual void executed(const Executed& instruction) { (void)instruction; }
   /** A level-triggered interrupt was served. */
   virtual void endOfInterrupt(uint8_t vector) { (void)vector; }
 };

@@ -137,10 +137,7 @@ bool readPhysical(Cpu& cpu, uint64_t physical, void* to, unsigned bytes) {
     return true;
   }
   spend(cpu, kDeviceTicks);
-  if (cpu.platform->mmioRead(physical, bytes, to)) {
-    if (cpu.attention.load(std::memory_order_relaxed) != 0) cpu.leaveBlock = true;
-    return true;
-  }
+  if (cpu.platform->mmioRead(physical, bytes, to)) return true;
   cpu.closing = true;
   return false;
 }
@@ -162,10 +159,7 @@ bool writePhysical(Cpu& cpu, uint64_t physical, const void* from, unsigned bytes
     return true;
   }
   spend(cpu, kDeviceTicks);
-  if (cpu.platform->mmioWrite(physical, bytes, from)) {
-    if (cpu.attention.load(std::memory_order_relaxed) != 0) cpu.leaveBlock = true;
-    return true;
-  }
+  if (cpu.platform->mmioWrite(physical, bytes, from)) return true;
   cpu.closing = true;
   return false;
 }

@@ -22,7 +22,7 @@ class VirtualClock::Alarm final : public devices::Alarm {
   }
   void cancel() override { due_ = Rounds::kNever; }
 
-  uint64_t due() const { return due_; }
+  uint64_t due() override { return due_; }
   void ring() {
     due_ = Rounds::kNever;
     expired_();
@@ -52,7 +52,7 @@ std::unique_ptr<devices::Alarm> VirtualClock::alarm(std::function<void()> expire
 uint64_t VirtualClock::due() {
   const std::lock_guard<std::mutex> lock(mutex_);
   uint64_t first = Rounds::kNever;
-  for (const Alarm* alarm : alarms_) first = std::min(first, alarm->due());
+  for (Alarm* alarm : alarms_) first = std::min(first, alarm->due());
   return first;
 }
 

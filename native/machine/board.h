@@ -16,6 +16,7 @@ class Board {
   explicit Board(bus::Outbox& outbox) : outbox_(outbox), start_(std::chrono::steady_clock::now()) {}
 
   bus::Bus& bus() { return bus_; }
+  bus::Outbox& outbox() { return outbox_; }
   /** Null where nobody in user space interrupts: no controller, or the kernel's. */
   bus::InterruptSource* interrupts() const { return interrupts_; }
   void setInterrupts(bus::InterruptSource* source) { interrupts_ = source; }

@@ -10,6 +10,10 @@
 #include "memory/guest-memory.h"
 #include "vcpu/processor.h"
 
+namespace vtkit::emulator {
+class Inbox;
+}
+
 namespace vtkit::machine {
 
 /** Failures are os::SystemError. What an engine lacks answers EOPNOTSUPP. */
@@ -29,6 +33,31 @@ class Engine {
 
   /** The clock of the processors' own time, or null where they run in real time. */
   virtual std::shared_ptr<devices::Clock> virtualClock() { return nullptr; }
+
+  /** Stops all processors at once, as one that runs on them can be gone on with. False where each stops by itself. */
+  virtual bool pause() { return false; }
+  /** Pauses by itself once so many instructions are retired in all. False where nobody counts them. */
+  virtual bool pauseAt(uint64_t instructions) {
+    (void)instructions;
+    return false;
+  }
+  /** Leaves each instruction in the outbox. False where that cannot be seen. */
+  virtual bool traceInstructions(bool on) {
+    (void)on;
+    return false;
+  }
+  /** Retired by all processors. */
+  virtual uint64_t instructions() { return 0; }
+  /** Where input waits until a moment that can be repeated, or null: it is taken at once. */
+  virtual emulator::Inbox* inbox() { return nullptr; }
+  /** Input was posted. */
+  virtual void wake() {}
+
+  /** What processors keep beside KVM's structures, and time. False where there is no such state. */
+  virtual bool visit(state::Archive& archive) {
+    (void)archive;
+    return false;
+  }
 
   /** Whether the machine was created with the engine's own interrupt controller. */
   virtual bool hasIrqLines() const { return false; }

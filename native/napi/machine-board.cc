@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "bus/outside.h"
+#include "emulator/inbox.h"
 #include "napi/convert.h"
 #include "napi/machine-board.h"
 #include "napi/machine.h"
@@ -196,6 +197,13 @@ bool Machine::Board::addUart(machine::Machine& machine, uint64_t from, uint32_t 
   auto uart = std::make_shared<devices::Uart>(machine.outbox(), static_cast<uint32_t>(from), *interrupt);
   if (!machine.board().bus().map(bus::Space::ports, from, devices::Uart::kPorts, uart)) return false;
   machine.keep(interrupt);
+  if (emulator::Inbox* inbox = machine.engine().inbox()) {
+    inbox->connect(from, [uart, &machine](const emulator::Inbox::Input& input, uint64_t tick) {
+      machine.outbox().push({bus::Record::received, static_cast<uint32_t>(input.target), input.target,
+                             input.bytes.size(), machine.engine().instructions(), tick});
+      uart->receive(input.bytes.data(), input.bytes.size());
+    });
+  }
   uarts.emplace(from, std::move(uart));
   return true;
 }
@@ -227,6 +235,22 @@ bool Machine::Board::addFirmware(machine::Machine& machine, const devices::Rtc::
       return false;
   }
   return bus.map(bus::Space::ports, 0x70, devices::Rtc::kPorts, partOf(firmware, firmware->rtc));
+}
+
+void Machine::Board::visit(state::Archive& archive) {
+  if (lines != nullptr) {
+    lines->pic().visit(archive);
+    if (lines->ioApic() != nullptr) lines->ioApic()->visit(archive);
+  }
+  if (timers != nullptr) {
+    timers->pit.visit(archive);
+    if (timers->hpet != nullptr) timers->hpet->visit(archive);
+  }
+  if (firmware != nullptr) {
+    firmware->power.visit(archive);
+    firmware->rtc.visit(archive);
+  }
+  for (const auto& [from, uart] : uarts) uart->visit(archive);
 }
 
 void Machine::addPc(Info info) {
@@ -320,7 +344,10 @@ void Machine::receive(Info info) {
   open();
   const auto uart = devices_->uarts.find(from);
   if (uart == devices_->uarts.end()) throw Napi::RangeError::New(info.Env(), "no UART stands at that port");
-  uart->second->receive(bytes.data, bytes.size);
+  emulator::Inbox* inbox = open().engine().inbox();
+  if (inbox == nullptr) return uart->second->receive(bytes.data, bytes.size);
+  inbox->post(from, {bytes.data, bytes.data + bytes.size});
+  open().engine().wake();
 }
 
 }  // namespace vtkit::napi

@@ -42,6 +42,8 @@ struct Machine::Board {
    */
   std::shared_ptr<bus::Line> interruptLine(machine::Machine& machine, uint32_t number);
   devices::Clock& time(machine::Machine& machine);
+  /** The devices that are there, as a part of the machine's state. */
+  void visit(state::Archive& archive);
 };
 
 }  // namespace vtkit::napi

@@ -75,6 +75,17 @@ void Machine::init(Napi::Env env, Napi::Object exports) {
                                          InstanceMethod<&Machine::nmi>("nmi"),
                                          InstanceMethod<&Machine::setSingleStep>("setSingleStep"),
                                          InstanceMethod<&Machine::setBreakpointExits>("setBreakpointExits"),
+                                         InstanceMethod<&Machine::saveState>("saveState"),
+                                         InstanceMethod<&Machine::loadState>("loadState"),
+                                         InstanceMethod<&Machine::usedPages>("usedPages"),
+                                         InstanceMethod<&Machine::setPages>("setPages"),
+                                         InstanceMethod<&Machine::forget>("forget"),
+                                         InstanceMethod<&Machine::storeRegs>("storeRegs"),
+                                         InstanceMethod<&Machine::pause>("pause"),
+                                         InstanceMethod<&Machine::pauseAt>("pauseAt"),
+                                         InstanceMethod<&Machine::traceInstructions>("traceInstructions"),
+                                         InstanceMethod<&Machine::scheduleInput>("scheduleInput"),
+                                         InstanceMethod<&Machine::clearInput>("clearInput"),
                                      }));
 }
 

@@ -87,6 +87,19 @@ class Machine final : public Napi::ObjectWrap<Machine> {
   void setSingleStep(Info info);
   void setBreakpointExits(Info info);
 
+  // State, and how far the machine has come
+  Napi::Value saveState(Info info);
+  Napi::Value loadState(Info info);
+  Napi::Value usedPages(Info info);
+  void setPages(Info info);
+  void forget(Info info);
+  void storeRegs(Info info);
+  Napi::Value pause(Info info);
+  Napi::Value pauseAt(Info info);
+  Napi::Value traceInstructions(Info info);
+  void scheduleInput(Info info);
+  void clearInput(Info info);
+
   machine::Machine& open();
   vcpu::Thread& vcpuOf(Info info);
   void end();

@@ -30,6 +30,12 @@ class Mapping {
     return map(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
   }
 
+  /** Asks for huge pages (madvise(2)); a kernel without them gives small ones. */
+  Mapping inHugePages() && {
+    ::madvise(address_, bytes_, MADV_HUGEPAGE);
+    return std::move(*this);
+  }
+
   static Mapping shared(const Fd& fd, size_t bytes) { return map(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get()); }
 
   /** A part of a device's file. */

@@ -3,17 +3,19 @@ import { createWriteStream, type WriteStream } from 'node:fs';
 import { basename } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import '../backends.ts';
-import type { PoolHost } from '../cpu-model/baseline.ts';
 import { readPoolHost } from '../cpu-model/file.ts';
-import { addedBy, fitCpu } from '../cpu-model/fit.ts';
+import { UsageError } from '../errors.ts';
 import type { BackendChoice } from '../machine/backends.ts';
-import { guestError, registerText } from '../machine/crash.ts';
-import type { Machine } from '../machine/machine.ts';
 import type { TraceEvent } from '../machine/outbox.ts';
-import { type Outcome, Pc } from '../machine/pc.ts';
+import { Pc, type PcOptions } from '../machine/pc.ts';
+import type { InstructionLog } from '../replay/instruction-log.ts';
+import { encodeRecording, sha256 } from '../replay/recording.ts';
 import { hex } from '../x86/vmx-msrs.ts';
+import { codeOf, giveCpu, runExit, tellOutcome } from './guest-run.ts';
 import { readInput } from './input.ts';
-import { colour, exitCode, report } from './report.ts';
+import { openLog } from './instruction-log.ts';
+import { writeResult } from './output.ts';
+import { colour, exitCode } from './report.ts';
 import { parseSeconds, parseSize } from './run-values.ts';
 import { Terminal } from './terminal.ts';
 
@@ -30,15 +32,19 @@ interface RunFlags {
   readonly append?: string;
   readonly initrd?: string;
   readonly json?: boolean;
+  readonly record?: string;
+  readonly replay?: string;
+  readonly breakAt?: bigint;
+  readonly stepBack?: bigint;
+  readonly traceInstructions?: string;
+  readonly traceLimit: number;
 }
-
-const runExit = { crashed: 64, timedOut: 124 } as const;
 
 export function runCommand(): Command {
   return new Command('run')
     .description('Run a guest image; its first serial port (COM1, 0x3f8) is this terminal.')
     .argument(
-      '<file>',
+      '[file]',
       'a flat real-mode image (loaded at 0x7c00), an ELF32 file with a multiboot-1 header, or a Linux bzImage',
     )
     .addOption(
@@ -65,6 +71,16 @@ export function runCommand(): Command {
     .option('--debug-exit <port>', 'port whose writes end the run', parsePort, 0xf4)
     .option('--append <args>', 'kernel command line; multiboot images get their name before it')
     .option('--initrd <file>', "Linux' initial RAM disk, or the one module of a multiboot image")
+    .option('--record <file>', 'write all that comes to the guest from outside, to be replayed (emulated backend)')
+    .option('--replay <file>', 'run what was recorded; the image is the recorded one unless it is given')
+    .option(
+      '--break-at <n>',
+      'with --replay: stop at this instruction, and show registers and place',
+      parseInstructions,
+    )
+    .option('--step-back <n>', 'with --break-at: go back by so many from there, and show again', parseInstructions)
+    .option('--trace-instructions <file>', 'write each instruction as a line, - to stdout (emulated backend)')
+    .option('--trace-limit <n>', 'instructions that are traced at most', parseLimit, 10_000_000)
     .option('--json', 'end stderr with one line of JSON: backend, exits, time')
     .addHelpText(
       'after',
@@ -78,12 +94,21 @@ Exit codes:
 Examples:
   vtkit run hello.elf
   vtkit run --backend emulated --timeout 10 --json test.elf 2>&1 | tail -1
+  vtkit run --record run.json hello.elf && vtkit run --replay run.json --break-at 1000 --step-back 1
   echo input | vtkit run --memory 256M --append "console=ttyS0" kernel.elf`,
     )
     .action(run);
 }
 
-async function run(file: string, flags: RunFlags): Promise<void> {
+async function run(file: string | undefined, flags: RunFlags): Promise<void> {
+  if (flags.replay !== undefined) {
+    const { replay } = await import('./replay.ts');
+    return replay(file, { ...flags, replay: flags.replay });
+  }
+  for (const name of ['breakAt', 'stepBack'] as const) {
+    if (flags[name] !== undefined) throw new UsageError('--break-at and --step-back need --replay');
+  }
+  if (file === undefined) throw new UsageError('run needs an image', { hint: 'vtkit run --help' });
   const started = performance.now();
   const image = readInput(file);
   const initrd =
@@ -91,8 +116,10 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   const wanted = flags.cpu === undefined ? undefined : readPoolHost(flags.cpu);
   const trace = flags.trace === undefined ? undefined : createWriteStream(flags.trace);
   const terminal = new Terminal();
-  const pc = await Pc.create({
-    backend: flags.backend,
+  // Only there are instructions counted.
+  const counts = flags.record !== undefined || flags.traceInstructions !== undefined;
+  const options: PcOptions = {
+    backend: counts && flags.backend === 'auto' ? 'emulated' : flags.backend,
     memoryBytes: flags.memory,
     cpus: flags.cpus,
     debugExitPort: flags.debugExit,
@@ -100,33 +127,40 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     ...(flags.staleTranslations ? { translations: 'stale' } : {}),
     onSerial: (byte) => terminal.write(byte),
     ...(trace === undefined ? {} : { trace: (event: TraceEvent) => traceLine(trace, event) }),
-  });
+  };
+  const recorder = flags.record === undefined ? undefined : await createRecorder(options);
+  const pc = recorder?.pc ?? (await Pc.create(options));
   const { machine } = pc;
+  let log: InstructionLog | undefined;
   let ended: 'timeout' | 'interrupt' | undefined;
   const stop = (why: 'timeout' | 'interrupt'): void => {
     ended ??= why;
-    pc.stop();
+    (recorder ?? pc).stop();
   };
   try {
     const cpu = wanted === undefined ? undefined : giveCpu(machine, wanted);
     pc.load(image, { name: file, append: flags.append, initrd });
-    terminal.open(pc.type, () => stop('interrupt'));
+    log = await openLog(machine, flags);
+    terminal.open(recorder === undefined ? pc.type : (data) => recorder.type(data), () => stop('interrupt'));
     if (!flags.json)
       process.stderr.write(`${colour('dim', `vtkit: ${machine.backend.kind} (${machine.backend.why})`)}\n`);
     const timer = flags.timeout === undefined ? undefined : setTimeout(() => stop('timeout'), flags.timeout * 1000);
-    const outcome = await pc.run();
+    const outcome = await (recorder ?? pc).run();
     clearTimeout(timer);
     terminal.close();
+    if (recorder !== undefined) {
+      const recorded = (name: string, bytes: Uint8Array) => ({ name, sha256: sha256(bytes) });
+      const start = {
+        image: recorded(file, image),
+        initrd: flags.initrd === undefined || initrd === undefined ? null : recorded(flags.initrd, initrd.bytes),
+        cpu: flags.cpu === undefined ? null : recorded(flags.cpu, readInput(flags.cpu)),
+        append: flags.append ?? null,
+      };
+      writeResult(encodeRecording(recorder.recording(start, outcome)), flags.record);
+    }
     process.exitCode =
       ended === 'timeout' ? runExit.timedOut : ended === 'interrupt' ? exitCode.interrupted : codeOf(outcome);
-    if (outcome.kind === 'crashed') {
-      const error = await guestError(machine, outcome.exit, outcome.cpu);
-      report(error);
-      process.stderr.write(`${registerText(error)}\n`);
-    }
-    if (outcome.kind === 'asleep') {
-      process.stderr.write('vtkit: the guest sleeps (ACPI S3) and has enabled nothing that would wake it\n');
-    }
+    await tellOutcome(machine, outcome);
     if (ended === 'timeout') process.stderr.write(`vtkit: stopped after ${flags.timeout} s\n`);
     if (flags.json) {
       const instructions = machine.vcpus[0]?.instructions;
@@ -144,51 +178,29 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     terminal.close();
     machine.close();
     trace?.end();
+    log?.close();
   }
 }
 
-interface GivenCpu {
-  readonly name: string;
-  readonly filtered: readonly string[];
-  readonly added: readonly string[];
-}
-
-/** The CPU that was asked for, on every processor; what the engine cannot give, or adds, is told. */
-function giveCpu(machine: Machine, wanted: PoolHost): GivenCpu {
-  const [first] = machine.vcpus.map((vcpu): GivenCpu => {
-    const { name, entries, filtered } = fitCpu(wanted, vcpu.getCpuid());
-    vcpu.setCpuid(entries);
-    return { name, filtered: filtered.map((row) => row.name), added: addedBy(vcpu.getCpuid(), entries) };
-  });
-  const given = first ?? { name: '', filtered: [], added: [] };
-  const features = given.filtered.filter((name) => !name.startsWith('CPUID.'));
-  const fields = given.filtered.length - features.length;
-  const warn = (what: string, names: readonly string[], more = ''): void => {
-    if (names.length > 0)
-      process.stderr.write(
-        `${colour('yellow', 'vtkit:')} ${machine.backend.kind} ${what}: ${names.join(' ')}${more}\n`,
-      );
-  };
-  warn('cannot give the guest', features, fields === 0 ? '' : `, and ${fields} fields of CPUID (--json names them)`);
-  warn('gives the guest besides', given.added);
-  return given;
-}
-
-function codeOf(outcome: Outcome): number {
-  switch (outcome.kind) {
-    case 'debug-exit':
-      return ((outcome.value << 1) | 1) & 0xff;
-    case 'crashed':
-      return runExit.crashed;
-    default:
-      return exitCode.ok;
-  }
+async function createRecorder(options: PcOptions) {
+  return (await import('../replay/recorder.ts')).Recorder.create(options);
 }
 
 function traceLine(trace: WriteStream, event: TraceEvent): void {
   const { kind, rip, address, size, value, nanoseconds } = event;
   const line = { kind, rip: hex(rip), address: hex(address), size, value: hex(value), ns: Number(nanoseconds) };
   trace.write(`${JSON.stringify(line)}\n`);
+}
+
+function parseInstructions(text: string): bigint {
+  if (!/^\d{1,18}$/.test(text)) throw new InvalidArgumentError('a number of instructions, at least 0.');
+  return BigInt(text);
+}
+
+function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (!/^\d+$/.test(text) || limit < 1 || limit > 1e12) throw new InvalidArgumentError('a number from 1.');
+  return limit;
 }
 
 function parseCount(text: string): number {

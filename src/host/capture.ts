@@ -1,7 +1,6 @@
 /** Captures: a host's record as a JSON file, read alike on every machine. */
-import { createRequire } from 'node:module';
 import type * as zod from 'zod';
-import { CorruptInputError } from '../errors.ts';
+import { codecs, type DocumentKind, loadZod, parseDocument } from '../json-document.ts';
 import type { HostRecord } from './facts.ts';
 
 export const captureVersion = 1;
@@ -19,6 +18,15 @@ export interface Capture {
   readonly facts: Facts;
 }
 
+const kind: DocumentKind<Capture> = {
+  noun: 'capture',
+  writer: 'vtkit capture',
+  key: 'vtkitCapture',
+  version: captureVersion,
+  described: 'what capture.schema.json describes',
+  schema,
+};
+
 export function encodeCapture(record: HostRecord): string {
   const { source, ...facts } = record;
   const capture: Capture = { vtkitCapture: captureVersion, release: source.release, facts };
@@ -30,60 +38,18 @@ export function looksLikeCapture(text: string): boolean {
 }
 
 /** @throws CorruptInputError naming the place in the document and what was expected there */
-export function parseCapture(text: string, file: string): Capture {
-  const { value, fault } = parsed(text);
-  if (fault !== undefined) throw corrupt(file, fault, 'a whole JSON document, as vtkit capture writes it');
-  const version = (value as { vtkitCapture?: unknown }).vtkitCapture;
-  if (version !== captureVersion) {
-    throw corrupt(
-      file,
-      `a capture of version ${String(version)}`,
-      `version ${captureVersion}; a newer vtkit may read it`,
-    );
-  }
-  const { success, data, error } = schema().safeDecode(value as never);
-  if (success) return data;
-  const [issue] = flattened(error.issues);
-  const place = issue?.path.join('.') || 'the document';
-  throw corrupt(file, `${place} is wrong (${issue?.message})`, 'what capture.schema.json describes');
-}
+export const parseCapture = (text: string, file: string): Capture => parseDocument(kind, text, file);
 
 /** JSON Schema of the file. */
 export function captureJsonSchema(): unknown {
-  return load().toJSONSchema(schema(), { io: 'input' });
+  return loadZod().toJSONSchema(schema(), { io: 'input' });
 }
-
-function parsed(text: string): { value?: unknown; fault?: string } {
-  try {
-    return { value: JSON.parse(text) };
-  } catch (error) {
-    return { fault: (error as Error).message };
-  }
-}
-
-function corrupt(file: string, found: string, expected: string): CorruptInputError {
-  return new CorruptInputError(`${file}: ${found}; expected ${expected}`, { file, expected });
-}
-
-/** A union's own message says nothing; the deepest of its branches tells the place. */
-function flattened(issues: readonly zod.core.$ZodIssue[]): { path: PropertyKey[]; message: string }[] {
-  return issues.flatMap((issue) => {
-    if (issue.code !== 'invalid_union') return [issue];
-    const branches = issue.errors.map((branch) => flattened(branch));
-    const depth = (branch: { path: PropertyKey[] }[]): number => branch[0]?.path.length ?? 0;
-    const deepest = branches.sort((a, b) => depth(b) - depth(a))[0] ?? [];
-    return deepest.map(({ path, message }) => ({ path: [...issue.path, ...path], message }));
-  });
-}
-
-/** Zod takes 30 ms to load, and only captures need it. */
-const load = (): typeof zod => createRequire(import.meta.url)('zod') as typeof zod;
 
 let built: zod.ZodType<Capture> | undefined;
 
 /** One definition for both ways: it encodes, decodes and checks, and gives the JSON Schema. */
 function schema(): zod.ZodType<Capture> {
-  built ??= build(load());
+  built ??= build(loadZod());
   return built;
 }
 
@@ -93,17 +59,10 @@ function build(z: typeof zod): zod.ZodType<Capture> {
   const fact = (value: Type) => z.union([z.strictObject({ source: z.string(), value }), unread]);
   const texts = z.array(z.string());
   const named = (value: Type) => z.record(z.string(), value);
-  const hex64 = z.codec(z.string().regex(/^0x[0-9a-f]{1,16}$/), z.bigint(), {
-    decode: (digits) => BigInt(digits),
-    encode: (value) => `0x${value.toString(16)}`,
-  });
+  const { hex64, bytes } = codecs(z);
   const register = z.codec(z.string().regex(/^0x[0-9a-f]{8}$/), z.number(), {
     decode: (digits) => Number.parseInt(digits, 16),
     encode: (value) => `0x${(value >>> 0).toString(16).padStart(8, '0')}`,
-  });
-  const bytes = z.codec(z.string().regex(/^(?:[0-9a-f]{2})*$/), z.instanceof(Uint8Array), {
-    decode: (digits) => Uint8Array.from(Buffer.from(digits, 'hex')),
-    encode: (value) => Buffer.from(value).toString('hex'),
   });
   const byNumber = (value: Type) =>
     z.codec(z.record(z.string().regex(/^\d{1,10}$/), value), z.map(z.number(), z.unknown()), {

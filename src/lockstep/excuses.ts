@@ -1,5 +1,5 @@
 /** Differences that the manual allows: an instruction whose result is the processor's own. */
-import type { Instruction } from '../machine/disassemble.ts';
+import type { Instruction } from '../machine/disassembler.ts';
 import type { Difference } from './differences.ts';
 
 /** Instructions that tell time, chance or identity, with what they tell (SDM Vol. 2). */

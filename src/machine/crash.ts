@@ -41,7 +41,7 @@ function codeBits({ efer, cs }: SystemRegisters): CodeBits {
 }
 
 /** The registers in the order that people know, four a line. */
-export function registerText(error: GuestError): string {
+export function registerText(error: Pick<GuestError, 'registers'>): string {
   const cells = Object.entries(error.registers).map(
     ([name, value]) => `${name.padStart(6)} ${value.toString(16).padStart(16, '0')}`,
   );

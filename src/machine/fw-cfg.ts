@@ -1,5 +1,7 @@
 /** QEMU's firmware configuration device, as far as guests ask it about the machine (QEMU docs/specs/fw_cfg). */
+import { keptNumber } from './kept.ts';
 import type { AccessHandler } from './ranges.ts';
+import type { Keeper } from './state.ts';
 
 export const fwCfgPorts = { from: 0x510, count: 2 } as const;
 
@@ -14,17 +16,21 @@ const items = (machine: { memoryBytes: number; cpus: number }): readonly (readon
 ];
 
 /** Port 0x510 chooses an item, port 0x511 gives its bytes one after the other, then zeros. */
-export function fwCfg(machine: { memoryBytes: number; cpus: number }): AccessHandler {
+export function fwCfg(machine: { memoryBytes: number; cpus: number }): AccessHandler & Keeper {
   const values = new Map(items(machine));
-  let item: Uint8Array = new Uint8Array();
+  let key = 0xffff;
   let next = 0;
   return {
     write: (port, size, value) => {
       if (port !== fwCfgPorts.from || size !== 2) return;
-      item = values.get(Number(value)) ?? new Uint8Array();
+      key = Number(value);
       next = 0;
     },
-    read: (port) => (port === fwCfgPorts.from ? 0 : (item[next++] ?? 0)),
+    read: (port) => (port === fwCfgPorts.from ? 0 : (values.get(key)?.[next++] ?? 0)),
+    save: () => ({ key, next }),
+    load: (state) => {
+      [key, next] = [keptNumber(state, 'key', 0xffff), keptNumber(state, 'next', Number.MAX_SAFE_INTEGER)];
+    },
   };
 }
 

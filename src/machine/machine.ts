@@ -12,6 +12,9 @@ import type { PciFunction } from './pci/function.ts';
 import { PciRoot } from './pci/root.ts';
 import { controlOffset } from './power-management.ts';
 import { type AccessHandler, Ranges } from './ranges.ts';
+import { restoreState, takeState } from './snapshot.ts';
+import type { Keeper, MachineState } from './state.ts';
+import { Timeline } from './timeline.ts';
 import { Vcpu } from './vcpu.ts';
 import { vmxCapabilities } from './vmx-capabilities.ts';
 
@@ -89,6 +92,8 @@ export class Machine {
   readonly irqchip: Irqchip;
   /** What the devices' time follows. */
   readonly clock: 'virtual' | 'real';
+  /** How far the guest has come, in instructions. */
+  readonly timeline: Timeline;
   /** The PCI root, of a machine that was created with devices. */
   readonly pci: PciRoot | undefined;
   /** @internal */
@@ -97,6 +102,7 @@ export class Machine {
   readonly #outbox: Outbox;
   readonly #ranges = { ports: new Ranges(), memory: new Ranges() };
   readonly #serial = new Map<number, (byte: number) => void>();
+  readonly #keepers = new Map<string, Keeper>();
   #open = true;
   /** Whether a running vCPU is to keep the process alive, and whether that was the case at the last look. */
   #wanted = true;
@@ -146,6 +152,7 @@ export class Machine {
     const slots = options.memory ?? (options.memoryBytes ? [{ guestPhysical: 0n, bytes: options.memoryBytes }] : []);
     for (const slot of slots) this.memory.addSlot(slot);
 
+    this.timeline = new Timeline(native, () => this.vcpus);
     const ranges = this.#ranges;
     this.ports = this.#space('ports', ranges.ports);
     this.mmio = this.#space('memory', ranges.memory);
@@ -158,6 +165,8 @@ export class Machine {
         posted: (space, address, size, value) =>
           ranges[space].find(address)?.write?.(address, size, size === 8 ? value : Number(value)),
         traced: trace,
+        received: (input) => this.timeline.taken(input),
+        executed: (instruction) => this.timeline.executed(instruction),
       },
       () => native.drained(),
     );
@@ -351,8 +360,31 @@ export class Machine {
     return this.#engine.native.nextEvent() ?? undefined;
   }
 
+  /**
+   * Its state, between two instructions: of the emulated backend in virtual time, or of KVM without an interrupt
+   * controller. A run goes on from it, here or on a machine that was created alike, just as it does without.
+   * @throws NotSupportedError naming what of the machine no state can hold; UsageError while a vCPU runs
+   */
+  snapshot(): MachineState {
+    this.#assertIdle();
+    return takeState({ machine: this, native: this.#engine.native, keepers: this.#keepers });
+  }
+
+  /** Everything is as it was then; if the state is damaged or of another machine, as it is. */
+  restore(state: MachineState): void {
+    this.#assertIdle();
+    restoreState({ machine: this, native: this.#engine.native, keepers: this.#keepers }, state);
+  }
+
+  /** A device in JavaScript has a state of its own, which snapshots take along under this name. */
+  keep(name: string, keeper: Keeper): void {
+    if (this.#keepers.has(name)) throw new UsageError(`a state is kept under the name '${name}' already`);
+    this.#keepers.set(name, keeper);
+  }
+
   /** Asks every running vCPU to stop. */
   stop(): void {
+    if (this.#open) this.#engine.native.pause();
     for (const vcpu of this.vcpus) vcpu.stop();
   }
 

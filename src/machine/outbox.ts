@@ -1,11 +1,15 @@
 /** The ring in which devices leave what nobody has to answer (native/bus/outbox.h): drained without a native call. */
 import type { Layout } from '../native/contract.ts';
+import type { CodeBits } from './disassemble.ts';
 import { type ExitName, exitNames } from './exits.ts';
+import type { ExecutedInstruction, InputTaken } from './timeline.ts';
 
 export interface OutboxReader {
   serial(port: number, byte: number): void;
   posted(space: 'ports' | 'memory', address: number, size: number, value: bigint): void;
   traced(event: TraceEvent): void;
+  received(input: InputTaken): void;
+  executed(instruction: ExecutedInstruction): void;
 }
 
 /** One line of a trace. */
@@ -20,7 +24,7 @@ export interface TraceEvent {
   readonly nanoseconds: bigint;
 }
 
-const recordKind = { serial: 1, postedPort: 2, postedMemory: 3, traced: 4 } as const;
+const recordKind = { serial: 1, postedPort: 2, postedMemory: 3, traced: 4, received: 5, executed: 6 } as const;
 
 export class Outbox {
   readonly #words: Int32Array;
@@ -66,6 +70,14 @@ export class Outbox {
         value,
         nanoseconds: this.#view.getBigUint64(at + 32, true),
       });
+    } else if (kind === recordKind.received) {
+      const [instructions, tick] = [this.#view.getBigUint64(at + 24, true), this.#view.getBigUint64(at + 32, true)];
+      this.#reader.received({ port: detail, bytes: Number(value), instructions, tick });
+    } else if (kind === recordKind.executed) {
+      const bytes = new Uint8Array(this.#view.buffer.slice(at + 16, at + 16 + ((detail >>> 8) & 0xff)));
+      const count = this.#view.getBigUint64(at + 32, true);
+      const bits = (detail >>> 16) as CodeBits;
+      this.#reader.executed({ count, cpu: detail & 0xff, rip: address, bits, bytes });
     } else {
       this.#reader.posted(kind === recordKind.postedPort ? 'ports' : 'memory', Number(address), detail, value);
     }

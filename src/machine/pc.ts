@@ -5,6 +5,7 @@ import { biosData } from './bios-data.ts';
 import { type BootOptions, boot } from './boot/image.ts';
 import type { Exit } from './exits.ts';
 import { fwCfg, fwCfgPorts } from './fw-cfg.ts';
+import { keptFlag } from './kept.ts';
 import { Machine, type MachineOptions } from './machine.ts';
 import { powerManagementBases, sleepOf } from './power-management.ts';
 import { mapReset } from './reset.ts';
@@ -42,6 +43,8 @@ export type Outcome =
   | { readonly kind: 'stopped' };
 
 export class Pc {
+  /** Where COM1 is. */
+  static readonly serialPort = com1.port;
   readonly machine: Machine;
   /** Sends bytes to the guest's COM1. */
   readonly type: (data: Uint8Array) => void;
@@ -95,8 +98,20 @@ export class Pc {
         if (state === 'memory' && hasTables) this.#fallAsleep();
       },
     });
-    mapReset(machine.ports, () => end({ kind: 'reset' }));
-    machine.ports.map(fwCfgPorts, fwCfg(size));
+    machine.keep(
+      'reset',
+      mapReset(machine.ports, () => end({ kind: 'reset' })),
+    );
+    const configuration = fwCfg(size);
+    machine.ports.map(fwCfgPorts, configuration);
+    machine.keep('fw-cfg', configuration);
+    machine.keep('pc', {
+      save: () => ({ asleep: this.#asleep }),
+      load: (state) => {
+        this.#asleep = keptFlag(state, 'asleep');
+        this.#outcome = undefined;
+      },
+    });
     mapTestDevice(machine);
     if (hasTables) {
       for (const { address, bytes } of biosData({ memoryBytes: size.memoryBytes, serialPort: com1.port })) {

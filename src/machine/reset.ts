@@ -1,5 +1,7 @@
 /** The ways in which software resets a PC: the chipset's register, the keyboard controller. A reset ends the run. */
+import { keptNumber } from './kept.ts';
 import type { Space } from './machine.ts';
+import type { Keeper } from './state.ts';
 
 /** Reset control (ICH and its successors, "RST_CNT"): bit 2 from 0 to 1 resets. */
 const resetControl = 0xcf9;
@@ -12,7 +14,7 @@ const systemControl = 0x92;
 const fastReset = 0x01;
 const addressLine20 = 0x02;
 
-export function mapReset(ports: Space, reset: () => void): void {
+export function mapReset(ports: Space, reset: () => void): Keeper {
   let control = 0;
   ports.map(
     { from: resetControl, count: 1 },
@@ -44,4 +46,10 @@ export function mapReset(ports: Space, reset: () => void): void {
       },
     },
   );
+  return {
+    save: () => ({ control, system }),
+    load: (state) => {
+      [control, system] = [keptNumber(state, 'control', 0x0e), keptNumber(state, 'system', 3)];
+    },
+  };
 }

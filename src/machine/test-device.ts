@@ -1,6 +1,8 @@
 /** The device that processor tests bring along in QEMU (`-device pc-testdev`): echo port, interrupt lines, memory. */
+import { bytesToKeep, keptBytes } from './kept.ts';
 import type { Space } from './machine.ts';
 import type { AccessHandler } from './ranges.ts';
+import type { Keeper } from './state.ts';
 
 const lines = 24;
 const cascade = 2;
@@ -24,8 +26,10 @@ export function mapTestDevice(machine: {
   readonly ports: Space;
   readonly mmio: Space;
   setIrqLine(line: number, level: boolean): void;
+  keep(name: string, keeper: Keeper): void;
 }): void {
-  machine.ports.map({ from: 0xe0, count: 4 }, storage(0xe0, new Uint8Array(4)));
+  const [echo, plain] = [new Uint8Array(4), new Uint8Array(memory.count)];
+  machine.ports.map({ from: 0xe0, count: 4 }, storage(0xe0, echo));
   // A page to be taken from the processor's caches: nothing here is kept so that a guest could tell.
   machine.ports.map({ from: 0xe4, count: 4 }, { write: () => {} });
   machine.ports.map(
@@ -37,5 +41,13 @@ export function mapTestDevice(machine: {
       },
     },
   );
-  machine.mmio.map(memory, storage(memory.from, new Uint8Array(memory.count)));
+  machine.mmio.map(memory, storage(memory.from, plain));
+  machine.keep('pc-testdev', {
+    save: () => ({ echo: bytesToKeep(echo), memory: bytesToKeep(plain) }),
+    load: (state) => {
+      const read = [keptBytes(state, 'echo', echo.length), keptBytes(state, 'memory', plain.length)] as const;
+      echo.set(read[0]);
+      plain.set(read[1]);
+    },
+  });
 }

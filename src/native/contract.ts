@@ -249,4 +249,31 @@ export interface NativeMachine {
   nmi(vcpu: number): void;
   setSingleStep(vcpu: number, on: boolean): void;
   setBreakpointExits(vcpu: number, on: boolean): void;
+
+  /** The devices' state, or what the engine keeps beside KVM's structures; null if it keeps nothing. */
+  saveState(of: StatePart): Uint8Array | null;
+  /** Null, or where the bytes are wrong; the part is half loaded then. */
+  loadState(of: StatePart, state: Uint8Array): StateFault | null;
+  /** Pages of a memory slot that are not all zeros: numbers in order, and 4096 bytes of each. */
+  usedPages(slot: number): { readonly numbers: Uint32Array; readonly contents: Uint8Array };
+  /** Makes all other pages zeros. */
+  setPages(slot: number, numbers: Uint32Array, contents: Uint8Array): void;
+  /** Drops translations and decoded code. */
+  forget(): void;
+  storeRegs(vcpu: number): void;
+  /** Stops all vCPUs at one moment, from which they go on as if they had not been stopped. False: KVM cannot. */
+  pause(): boolean;
+  /** Pauses once all vCPUs have retired so many instructions, or with undefined no more. False: KVM cannot. */
+  pauseAt(instructions: bigint | undefined): boolean;
+  traceInstructions(on: boolean): boolean;
+  /** Gives bytes to the UART at a port when the tick has come at which they were taken before. */
+  scheduleInput(tick: bigint, from: number, data: Uint8Array): void;
+  clearInput(): void;
+}
+
+export type StatePart = 'devices' | 'engine';
+export interface StateFault {
+  readonly section: string;
+  readonly offset: number;
+  readonly why: string;
 }

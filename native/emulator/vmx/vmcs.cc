@@ -1,4 +1,4 @@
-// Which encodings name fields.
+// Which encodings name fields, and a VMCS as a part of a state.
 #include "emulator/vmx/vmcs.h"
 
 namespace vtkit::emulator::vmx {
@@ -18,6 +18,16 @@ struct Known {
 constexpr Known kKnown;
 
 }  // namespace
+
+void Vmcs::visit(state::Archive& archive) {
+  for (const Field field : kFields) {
+    uint64_t content = get(field);
+    archive.value(content);
+    if (archive.reads()) set(field, content);
+  }
+  archive.value(launched);
+  archive.value(shadow);
+}
 
 bool isField(uint64_t encoding) {
   constexpr uint64_t kReserved = ~uint64_t{0x6fff};

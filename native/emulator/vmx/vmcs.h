@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "emulator/vmx/fields.h"
+#include "state/archive.h"
 
 namespace vtkit::emulator::vmx {
 
@@ -18,6 +19,8 @@ class Vmcs {
     constexpr uint64_t kMasks[] = {0xffff, ~uint64_t{0}, 0xffffffff, ~uint64_t{0}};
     values_[slotOf(encoding)] = value & kMasks[widthOf(encoding)];
   }
+
+  void visit(state::Archive& archive);
 
   bool launched = false;
   bool shadow = false;

@@ -20,6 +20,7 @@ struct ErraticClock final : devices::Clock {
 struct DeafAlarm final : devices::Alarm {
   void at(uint64_t) override {}
   void cancel() override {}
+  uint64_t due() override { return kNever; }
 };
 
 }  // namespace

@@ -24,11 +24,11 @@ class HandClock final : public devices::Clock {
     for (;;) {
       HandAlarm* first = nullptr;
       for (HandAlarm* alarm : alarms) {
-        if (alarm->due <= moment && (first == nullptr || alarm->due < first->due)) first = alarm;
+        if (alarm->due() <= moment && (first == nullptr || alarm->due() < first->due())) first = alarm;
       }
       if (first == nullptr) break;
-      now = std::max(now, first->due);
-      first->due = ~uint64_t{0};
+      now = std::max(now, first->due());
+      first->cancel();
       rung++;
       first->expired();
     }
@@ -39,10 +39,11 @@ class HandClock final : public devices::Clock {
 
  private:
   struct HandAlarm final : devices::Alarm {
-    void at(uint64_t nanoseconds) override { due = nanoseconds; }
-    void cancel() override { due = ~uint64_t{0}; }
+    void at(uint64_t nanoseconds) override { moment = nanoseconds; }
+    void cancel() override { moment = kNever; }
+    uint64_t due() override { return moment; }
     std::function<void()> expired;
-    uint64_t due = ~uint64_t{0};
+    uint64_t moment = kNever;
   };
   std::vector<HandAlarm*> alarms;
 };

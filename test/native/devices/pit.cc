@@ -29,6 +29,7 @@ struct FakeAlarm final : Alarm {
     deadline = nanoseconds;
   }
   void cancel() override { armed = false; }
+  uint64_t due() override { return armed ? deadline : kNever; }
   bool armed = false;
   uint64_t deadline = 0;
 };

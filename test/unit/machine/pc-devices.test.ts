@@ -48,7 +48,7 @@ describe('the test device', () => {
   const ports = new Bus();
   const mmio = new Bus();
   const lines: [number, boolean][] = [];
-  mapTestDevice({ ports, mmio, setIrqLine: (line, level) => lines.push([line, level]) });
+  mapTestDevice({ ports, mmio, setIrqLine: (line, level) => lines.push([line, level]), keep: () => {} });
 
   it('echoes in one, two and four bytes', () => {
     ports.write(0xe0, 4, 0x8765_4321);
