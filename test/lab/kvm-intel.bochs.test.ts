@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ProbeDocument } from '../../src/probe/document.ts';
-import { imageOf } from '../conformance/manifest.ts';
+import { imageOf, needsEmulated } from '../conformance/manifest.ts';
 import { lab } from './lab.ts';
 import { compile, expectedLines, runnable, sectionsOf } from './programs.ts';
 
@@ -17,6 +17,8 @@ const script = fileURLToPath(new URL('programs/kvm-intel.sh', import.meta.url));
 const dist = fileURLToPath(new URL('../../dist', import.meta.url));
 const rdmsr = execFileSync('which', ['rdmsr'], { encoding: 'utf8' }).trim();
 const seconds = 1800;
+/** A Haswell has not all that the emulated processor has, such as five-level paging. */
+const here = runnable.filter((guest) => !needsEmulated(guest));
 
 let sections: ReadonlyMap<string, readonly string[]>;
 const section = (name: string): readonly string[] => sections.get(name) ?? [];
@@ -28,7 +30,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 
 beforeAll(async () => {
   for (const name of ['kvm-tpr', 'kvm-run']) compile(name, scratch);
-  const images = runnable.map((guest) => fileURLToPath(imageOf(guest)));
+  const images = here.map((guest) => fileURLToPath(imageOf(guest)));
   const command = ['sh', script, dist, scratch, ...images];
   const options = ['--with', scratch, '--with', rdmsr, '--timeout', `${seconds}`];
   const { status, stdout, stderr } = await lab(['bochs', ...options, '--', ...command]);
@@ -109,12 +111,14 @@ describe('a guest that moves its task priority', () => {
     }
   });
 
-  it('of 32 bits leaves twice a move, for a write and a read of memory, without FlexPriority, and hardly ever with it', () => {
+  // Where KVM has no APICv (enable_apicv=N here), it has not mapped the APIC's page since Linux 5.16: kvm_faultin_pfn() emulates.
+  it('of 32 bits leaves at each write and read of memory, with FlexPriority too where KVM has no APICv', () => {
+    expect(pairs('parameters').enable_apicv).toBe('N');
     expect(exits(0, 'mmio')).toBeGreaterThanOrEqual(2000);
-    expect(exits(1, 'mmio')).toBeLessThan(200);
+    expect(exits(1, 'mmio')).toBeGreaterThanOrEqual(2000);
     console.log(
-      `1000 moves by memory: ${exits(0, 'mmio')} exits without FlexPriority, ${exits(1, 'mmio')} with it:`,
-      `${(exits(0, 'mmio') / exits(1, 'mmio')).toFixed(0)} to 1 (exits; Bochs' clock says nothing of time)`,
+      `1000 moves by memory: ${exits(0, 'mmio')} exits with flexpriority=0, ${exits(1, 'mmio')} with 1:`,
+      `${(exits(0, 'mmio') / exits(1, 'mmio')).toFixed(2)} to 1 (exits; Bochs' clock says nothing of time)`,
     );
   });
 
@@ -133,7 +137,7 @@ describe('a guest that moves its task priority', () => {
 });
 
 describe('kvm_intel on a Haswell', () => {
-  it.for(runnable)('runs $name as it runs elsewhere', (guest) => {
+  it.for(here)('runs $name as it runs elsewhere', (guest) => {
     expect(section(guest.name)).toEqual(expectedLines(guest));
   });
 });
