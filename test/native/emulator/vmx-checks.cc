@@ -463,6 +463,8 @@ TEST("guest state that only looks strange is entered") {
   using vmx::kRevision;
   constexpr uint32_t kShadow = 1u << 31;
   hold({{"real mode", realMode()},
+        {"RIP far up", set(Field::guestRip, 0x7fff00000000)},
+        {"real mode with EFER.LME", all({realMode(), kLoadsEfer, set(Field::guestEfer, 0x100)})},
         {"real mode and an exception without its error code", both(realMode(), inject(3u << 8 | 13))},
         {"protected mode and an exception with it", both(unrestricted(), inject(3u << 8 | 1u << 11 | 13))},
         {"an interrupt with the vector of an exception", both(inject(13), kInterruptsOn)},
@@ -479,6 +481,7 @@ TEST("guest state that only looks strange is entered") {
         {"an unusable LDTR with a bad selector and base", both(selector(kLdtr, 4), base(kLdtr, kCrooked))},
         {"DS that is unusable", rights(kDs, 0x10000)},
         {"an unusable DS above 32 bits", both(rights(kDs, 0x10000), base(kDs, uint64_t{1} << 32))},
+        {"DS that cannot be written", rights(kDs, 0xc091)},
         {"DS of readable code", rights(kDs, 0xa09b)},
         {"DS of conforming code, whatever its RPL", both(rights(kDs, 0xa09f), selector(kDs, 19))},
         {"DS.RPL above its DPL of an unrestricted guest", both(unrestricted(), selector(kDs, 19))},
@@ -519,6 +522,8 @@ TEST("guest state that only looks strange is entered") {
 
 TEST("each condition of the guest state fails the entry alone") {
   hold({{"CR0.NE", take(Field::guestCr0, 0x20)},
+        {"CR0.PE, before an event that real mode would not have",
+         both(take(Field::guestCr0, 1), inject(3u << 8 | 1u << 11 | 13))},
         {"CR0 above 32 bits", add(Field::guestCr0, uint64_t{1} << 32)},
         {"paging without protection", both(unrestricted(), take(Field::guestCr0, 1))},
         {"IA-32e mode without paging", both(unrestricted(), take(Field::guestCr0, 0x80000000))},
@@ -530,6 +535,7 @@ TEST("each condition of the guest state fails the entry alone") {
         {"LDTR that is absent", usableLdtr(0x02)},
         {"reserved bits of LDTR", usableLdtr(0x182)},
         {"TR of code and data", rights(kTr, 0x9b)},
+        {"TR of a 16-bit task", rights(kTr, 0x83)},
         {"reserved bits of TR", rights(kTr, 0x18b)},
         {"FS counted in bytes above 1 MiB", both(rights(kFs, 0x4093), limit(kFs, 0x1fffff))},
         {"IDTR base", set(Field::guestIdtrBase, kCrooked)},
@@ -548,6 +554,8 @@ TEST("each condition of the guest state fails the entry alone") {
         {"SS.RPL against its DPL", both(ring3(), rights(kSs, 0xc0b3))},
         {"SS of another ring in real mode", both(realMode(), both(rights(kSs, 0xc0f3), rights(kCs, 0xa0fb)))},
         {"SS of another ring under CS of data", all({unrestricted(), rights(kCs, 0xa093), rights(kSs, 0xc0f3)})},
+        {"SS.RPL against CS.RPL alone", all({rights(kCs, 0xa09f), selector(kSs, 17), rights(kSs, 0xc0b3)})},
+        {"SS.DPL against SS.RPL alone", both(rights(kCs, 0xa09f), rights(kSs, 0xc0b3))},
         {"SS of the system", rights(kSs, 0xc083)},
         {"SS that is absent", rights(kSs, 0xc013)},
         {"reserved bits of SS", rights(kSs, 0xc193)},
@@ -558,6 +566,8 @@ TEST("each condition of the guest state fails the entry alone") {
   hold({{"EFER.LMA of a 32-bit guest", both(kLoadsEfer, set(Field::guestEfer, 0x500))},
         {"EFER.LME alone with paging", both(kLoadsEfer, set(Field::guestEfer, 0x100))},
         {"RIP above 32 bits", set(Field::guestRip, uint64_t{1} << 32)},
+        {"RIP above 32 bits, whatever L says", both(rights(kCs, 0xa09b), set(Field::guestRip, uint64_t{1} << 32))},
+        {"TR of a 16-bit task that is not busy", rights(kTr, 0x81)},
         {"virtual-8086 mode: base", both(v86(), base(kEs, 0x2000))},
         {"virtual-8086 mode: limit", both(v86(), limit(kSs, 0xfffff))},
         {"virtual-8086 mode: rights", both(v86(), rights(kGs, 0x93))},
