@@ -1,6 +1,13 @@
 /** States of machines: taken, written, read, damaged, and restored, on both backends. */
 import { beforeEach, describe, expect, it } from 'vitest';
-import { CorruptInputError, decodeState, encodeState, Machine, NotSupportedError, UsageError } from '../../src/index.ts';
+import {
+  CorruptInputError,
+  decodeState,
+  encodeState,
+  Machine,
+  NotSupportedError,
+  UsageError,
+} from '../../src/index.ts';
 import { firstOf, onEveryBackend, realMode } from '../support/backends.ts';
 import { requireOrSkip } from '../support/require.ts';
 
@@ -83,7 +90,12 @@ describe('a state of one backend', () => {
 
 describe('a state', () => {
   it('cannot be taken of a machine in real time, which the message says', async () => {
-    await using machine = await Machine.create({ backend: 'emulated', memoryBytes: 4096, irqchip: 'pic', clock: 'real' });
+    await using machine = await Machine.create({
+      backend: 'emulated',
+      memoryBytes: 4096,
+      irqchip: 'pic',
+      clock: 'real',
+    });
     expect(() => machine.snapshot()).toThrow(NotSupportedError);
     expect(() => machine.snapshot()).toThrow(/its timers follow the time of the host/);
   });

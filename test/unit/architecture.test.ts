@@ -62,7 +62,10 @@ describe('src', () => {
         const target = relative('src', join(file, '..', path ?? '')).split('/')[0] ?? '';
         // The shapes of the addon are types: naming them loads nothing. src/backends.ts joins machine and engines.
         const onlyTypes = type !== undefined && target === 'native';
-        const open = target === room || ['errors.ts', 'json-document.ts'].includes(target) || (room === 'cli' && target === 'backends.ts');
+        const open =
+          target === room ||
+          ['errors.ts', 'json-document.ts'].includes(target) ||
+          (room === 'cli' && target === 'backends.ts');
         expect(open || onlyTypes || allowed.includes(target), `${file} imports ${path}`).toBe(true);
       }
     }
@@ -83,7 +86,7 @@ describe('src', () => {
 
 describe('native', () => {
   // engine.{h,cc} joins the emulator to the interfaces of machines.
-  const plain = ['bus', 'devices', 'memory', 'emulator']
+  const plain = ['bus', 'devices', 'memory', 'state', 'emulator']
     .flatMap((room) => filesOf(`native/${room}`, /\.(h|cc|inc)$/))
     .filter((file) => !/emulator\/engine\./.test(file));
 
