@@ -88,7 +88,7 @@ describe('src', () => {
 
 describe('native', () => {
   // engine.{h,cc} joins the emulator to the interfaces of machines.
-  const plain = ['bus', 'devices', 'memory', 'emulator']
+  const plain = ['bus', 'devices', 'memory', 'state', 'emulator']
     .flatMap((room) => filesOf(`native/${room}`, /\.(h|cc|inc)$/))
     .filter((file) => !/emulator\/engine\./.test(file));
 

@@ -110,22 +110,22 @@ TEST("devices give back the state that they were given") {
   CHECK_EQUAL(fresh.saved() == state, true);
 }
 
-TEST("devices refuse or stand 20,000 damaged states") {
+TEST("devices refuse or stand 5,000 damaged states") {
   Random random(2);
   unsigned taken = 0;
-  for (int round = 0; round < 20000; round++) {
+  for (int round = 0; round < 5000; round++) {
     Devices devices;
     for (int i = 0; i < 20; i++) devices.touch(random);
     if (devices.load(mutated(random, devices.saved()))) taken++;
     for (int i = 0; i < 40; i++) devices.touch(random);
   }
-  CHECK_EQUAL(taken > 1000 && taken < 19000, true);
+  CHECK_EQUAL(taken > 250 && taken < 4750, true);
 }
 
-TEST("a processor refuses or stands 3,000 damaged states, in VMX operation too") {
+TEST("a processor refuses or stands 200 damaged states, in VMX operation too") {
   Random random(3);
   unsigned taken = 0, inside = 0;
-  for (int round = 0; round < 3000; round++) {
+  for (int round = 0; round < 200; round++) {
     VmxGuest guest;
     emulator::Emulator& processor = *guest.processor;
     if (round % 2 == 0) {
@@ -149,6 +149,6 @@ TEST("a processor refuses or stands 3,000 damaged states, in VMX operation too")
     processor.setLimit(processor.instructionsRetired() + 500);
     for (int i = 0; i < 4; i++) processor.run(processor.ticks() + 4000);
   }
-  CHECK_EQUAL(taken > 300, true);
-  CHECK_EQUAL(inside, 1500u);
+  CHECK_EQUAL(taken > 20, true);
+  CHECK_EQUAL(inside, 100u);
 }
