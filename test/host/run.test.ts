@@ -135,7 +135,7 @@ describe('vtkit', () => {
     [['run', '/no/such/image'], /error: '\/no\/such\/image' cannot be read/],
     [['run', '--memory', '12q', 'x'], /a size from 1M to 3G/],
     [['run', '--backend', 'xen', 'x'], /Allowed choices are auto, kvm, emulated/],
-    [['run'], /missing required argument 'file'/],
+    [['run'], /run needs an image/],
     [['no-such-command'], /unknown command 'no-such-command'/],
   ])('exits 2 on misuse: %j', (args, message) => {
     const { status, stderr } = vtkit(args);
