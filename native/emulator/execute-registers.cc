@@ -22,6 +22,11 @@ bool clts(Cpu& cpu, const MicroOp&) {
 
 bool cacheOperation(Cpu& cpu, const MicroOp&) { return privileged(cpu); }
 
+/** Moves of control registers serialise; a task priority in a shadow is but memory. */
+void serialize(Cpu& cpu, const MicroOp& op) {
+  if (op.regIndex != 8 || !vmx::shadowsTpr(cpu)) spend(cpu, kSerialTicks);
+}
+
 bool movFromCr(Cpu& cpu, const MicroOp& op) {
   uint64_t value;
   switch (op.regIndex) {
@@ -44,7 +49,7 @@ bool movFromCr(Cpu& cpu, const MicroOp& op) {
       return raise(cpu, kUd);
   }
   if (!privileged(cpu)) return false;
-  spend(cpu, kSerialTicks);
+  serialize(cpu, op);
   cpu.gpr[op.rmIndex] = cpu.code64() ? value : value & 0xffffffff;
   return true;
 }
@@ -54,7 +59,7 @@ bool movToCr(Cpu& cpu, const MicroOp& op) {
   if (op.regIndex != 0 && op.regIndex != 2 && op.regIndex != 3 && op.regIndex != 4 && op.regIndex != 8)
     return raise(cpu, kUd);
   if (!privileged(cpu)) return false;
-  spend(cpu, kSerialTicks);
+  serialize(cpu, op);
   switch (op.regIndex) {
     case 0:
       return setCr0(cpu, cpu.guest ? vmx::keepMasked(cpu, value, cpu.cr0, vmx::Field::cr0GuestHostMask) : value);

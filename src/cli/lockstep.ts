@@ -20,6 +20,8 @@ import { Terminal } from './terminal.ts';
 const differs = 1;
 const timedOut = 124;
 const refreshMs = 100;
+/** Both sides have one slot of memory, below the addresses of devices. */
+const mostMemory = 3 * 2 ** 30;
 
 interface Flags {
   readonly with: string;
@@ -141,6 +143,7 @@ async function run(image: string | undefined, flags: Flags): Promise<void> {
 
 function wantedBy(image: string | undefined, flags: Flags): Saved {
   if (image === undefined) throw new UsageError('an image is missing, or --replay, or --serve');
+  if (flags.memory > mostMemory) throw new UsageError('lockstep compares at most 3G of memory');
   const { memory, every, append, initrd } = flags;
   return {
     vtkit: 'lockstep',

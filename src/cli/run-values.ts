@@ -1,12 +1,15 @@
 /** Values of options that commands with guests share. */
 import { InvalidArgumentError } from 'commander';
 
+const smallest = 1 << 20;
+const largest = 64 * 2 ** 30;
+
 export function parseSize(text: string): number {
   const match = /^(\d+)([KMG]?)$/i.exec(text);
   const unit = { '': 1, K: 1 << 10, M: 1 << 20, G: 1 << 30 }[match?.[2]?.toUpperCase() ?? ''] ?? 1;
   const bytes = Number(match?.[1]) * unit;
-  if (match === null || bytes < 1 << 20 || bytes > 3 * 2 ** 30 || bytes % 4096 !== 0) {
-    throw new InvalidArgumentError('a size from 1M to 3G, such as 64M (a multiple of 4096 bytes).');
+  if (match === null || bytes < smallest || bytes > largest || bytes % 4096 !== 0) {
+    throw new InvalidArgumentError('a size from 1M to 64G, such as 64M (a multiple of 4096 bytes).');
   }
   return bytes;
 }

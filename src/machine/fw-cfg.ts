@@ -6,17 +6,23 @@ import type { Keeper } from './state.ts';
 export const fwCfgPorts = { from: 0x510, count: 2 } as const;
 
 /** What a guest can ask for: the number of the item, and its value in little-endian bytes. */
-const items = (machine: { memoryBytes: number; cpus: number }): readonly (readonly [number, Uint8Array])[] => [
+interface Described {
+  readonly memoryBytes: number;
+  readonly lowBytes: number;
+  readonly cpus: number;
+}
+
+const items = (machine: Described): readonly (readonly [number, Uint8Array])[] => [
   [0x00, new TextEncoder().encode('QEMU')],
   [0x01, bytesOf(1, 4)], // the interface above, without DMA
   [0x03, bytesOf(machine.memoryBytes, 8)], // RAM in all
   [0x05, bytesOf(machine.cpus, 2)],
   [0x0f, bytesOf(machine.cpus, 2)], // processors at most
-  [0x11, bytesOf(Math.min(machine.memoryBytes, 2 ** 32), 8)], // RAM below 4 GiB
+  [0x11, bytesOf(machine.lowBytes, 8)], // RAM below 4 GiB
 ];
 
 /** Port 0x510 chooses an item, port 0x511 gives its bytes one after the other, then zeros. */
-export function fwCfg(machine: { memoryBytes: number; cpus: number }): AccessHandler & Keeper {
+export function fwCfg(machine: Described): AccessHandler & Keeper {
   const values = new Map(items(machine));
   let key = 0xffff;
   let next = 0;

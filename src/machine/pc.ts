@@ -7,6 +7,7 @@ import type { Exit } from './exits.ts';
 import { fwCfg, fwCfgPorts } from './fw-cfg.ts';
 import { keptFlag } from './kept.ts';
 import { Machine, type MachineOptions } from './machine.ts';
+import { pcMemory } from './pc-memory.ts';
 import { powerManagementBases, sleepOf } from './power-management.ts';
 import { mapReset } from './reset.ts';
 import { cmos } from './rtc.ts';
@@ -55,11 +56,11 @@ export class Pc {
 
   /** Creates the machine and its devices; load an image with {@link Pc.load}. */
   static async create(options: PcOptions): Promise<Pc> {
-    const { memoryBytes, backend, trace, cpus, signal, clock, translations } = options;
+    const { backend, trace, cpus, signal, clock, translations } = options;
     const emulated = backend === 'emulated' || translations === 'stale';
     const machine = await Machine.create({
       backend: backend ?? 'auto',
-      memoryBytes,
+      memory: pcMemory(options.memoryBytes).slots,
       cpus: cpus ?? 1,
       // Several processors need local APICs: the kernel's controller has them, and so has the emulated processor.
       irqchip: (cpus ?? 1) > 1 && !emulated ? 'kernel' : 'pic',
@@ -86,7 +87,8 @@ export class Pc {
       { from: debugExit, count: 4 },
       { write: (_port, _size, value) => end({ kind: 'debug-exit', value: Number(value) }) },
     );
-    const size = { memoryBytes: options.memoryBytes, cpus: options.cpus ?? 1 };
+    const { memoryBytes } = options;
+    const size = { memoryBytes, lowBytes: pcMemory(memoryBytes).lowBytes, cpus: options.cpus ?? 1 };
     const hasTables = options.memoryBytes >= 1 << 20;
     machine.addFirmware({
       cmos: cmos(size),

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fwCfg } from '../../../src/machine/fw-cfg.ts';
 import type { Space } from '../../../src/machine/machine.ts';
+import { pcMemory } from '../../../src/machine/pc-memory.ts';
 import { sleepOf } from '../../../src/machine/power-management.ts';
 import { type AccessHandler, Ranges } from '../../../src/machine/ranges.ts';
 import { mapReset } from '../../../src/machine/reset.ts';
@@ -25,7 +26,7 @@ class Bus implements Space {
 }
 
 describe('the firmware configuration device', () => {
-  const device = fwCfg({ memoryBytes: 3 * 2 ** 30, cpus: 4 });
+  const device = fwCfg({ memoryBytes: 3 * 2 ** 30, lowBytes: 3 * 2 ** 30, cpus: 4 });
   const item = (key: number, bytes: number): number[] => {
     device.write?.(0x510, 2, key);
     return Array.from({ length: bytes }, () => Number(device.read?.(0x511, 1)));
@@ -76,7 +77,7 @@ describe('the test device', () => {
 });
 
 describe('what the battery keeps', () => {
-  const bytes = new DataView(cmos({ memoryBytes: 64 << 20, cpus: 2 }).buffer);
+  const bytes = new DataView(cmos({ memoryBytes: 64 << 20, lowBytes: 64 << 20, cpus: 2 }).buffer);
 
   it('is memory sizes where firmware notes them, the processors, and a clock that runs', () => {
     expect(bytes.getUint16(0x15, true)).toBe(640);
@@ -117,5 +118,24 @@ describe('a reset', () => {
     expect(resets([[0x64, 0xd1]])).toBe(0);
     expect(resets([[0x92, 0x03]])).toBe(1);
     expect(resets([[0x92, 0x02]])).toBe(0);
+  });
+});
+
+describe('memory of a PC', () => {
+  it('leaves addresses below 4 GiB to devices, and goes on above', () => {
+    expect(pcMemory(5 * 2 ** 30)).toEqual({
+      slots: [
+        { guestPhysical: 0n, bytes: 3 * 2 ** 30 },
+        { guestPhysical: 0x1_0000_0000n, bytes: 2 * 2 ** 30 },
+      ],
+      lowBytes: 3 * 2 ** 30,
+    });
+    expect(pcMemory(3 * 2 ** 30).slots).toEqual([{ guestPhysical: 0n, bytes: 3 * 2 ** 30 }]);
+  });
+
+  it('is told by its clock memory: 64 KiB units between 16 MiB and the hole, and above 4 GiB', () => {
+    const bytes = new DataView(cmos({ memoryBytes: 5 * 2 ** 30, lowBytes: 3 * 2 ** 30, cpus: 1 }).buffer);
+    expect(bytes.getUint16(0x34, true)).toBe((3 * 2 ** 30 - (16 << 20)) / 65536);
+    expect(bytes.getUint16(0x5b, true)).toBe((2 * 2 ** 30) / 65536);
   });
 });
