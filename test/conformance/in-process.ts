@@ -7,6 +7,11 @@ import { type Guest, imageOf } from './manifest.ts';
 
 /** One guest looks for 32 MiB behind the first. */
 const memoryBytes = 34 << 20;
+/** The ACPI tables tell of the board, and each engine has its own: an HPET or none. */
+const outsideTables = [
+  [0, 0xe_0000],
+  [0x10_0000, memoryBytes],
+] as const;
 
 /** All that a run prints, moves and leaves, by value. */
 export async function runInProcess(guest: Guest, backend: 'kvm' | 'emulated') {
@@ -31,7 +36,9 @@ export async function runInProcess(guest: Guest, backend: 'kvm' | 'emulated') {
       outcome,
       serial: Buffer.from(serial).toString('latin1'),
       registers: vcpu?.regs.toObject(),
-      memory: createHash('sha256').update(pc.machine.memory.read(0, memoryBytes)).digest('hex'),
+      memory: outsideTables
+        .reduce((hash, [from, to]) => hash.update(pc.machine.memory.read(from, to - from)), createHash('sha256'))
+        .digest('hex'),
       moved: Object.fromEntries([...moved].map(([place, hash]) => [place, hash.digest('hex')])),
     };
   } finally {
