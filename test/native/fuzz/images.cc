@@ -246,7 +246,7 @@ class Images final : public Fuzzer {
 }  // namespace
 
 int main(int argc, char** argv) {
-  constexpr uint64_t kCasesOfTestRun = 3000;
+  constexpr uint64_t kCasesOfTestRun = 600;
   Images images("test/conformance/build");
   return fuzz(images, kCasesOfTestRun, argc, argv);
 }
