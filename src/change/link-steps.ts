@@ -1,4 +1,5 @@
 /** Steps that set a virtual function of a network interface, over netlink. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readLink, setVf } from '../netlink/links.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import type { Rate, Setting, SettingName, VfSettings, Vlan } from '../netlink/vf-settings.ts';
@@ -21,8 +22,9 @@ export const linkSteps: { readonly 'vf-setting': Kind<LinkStep> } = {
     files: () => [],
     describe: ({ interface: name, vf, to }) => asCommand(name, vf, to),
     describeUndo: ({ interface: name, vf, from }) => (from === null ? `goes with vf ${vf}` : asCommand(name, vf, from)),
-    perform: (step) => {
+    perform: async (step) => {
       using socket = new NetlinkSocket();
+      if (step.to.name === 'rate') await carrierOf(socket, step.interface);
       set(socket, step, step.to);
       const { name, value } = step.to;
       const found = readLink(socket, step.interface).virtualFunctions.find(({ index }) => index === step.vf)?.[name];
@@ -45,10 +47,21 @@ export const linkSteps: { readonly 'vf-setting': Kind<LinkStep> } = {
   },
 };
 
+const patience = { tries: 500, milliseconds: 10 } as const;
+
+/** Drivers take a rate as a part of the link's own, and a port that was just given virtual functions negotiates that anew. */
+async function carrierOf(socket: NetlinkSocket, name: string): Promise<void> {
+  for (let tries = 0; tries < patience.tries; tries++) {
+    const { up, carrier } = readLink(socket, name);
+    if (!up || carrier) return;
+    await sleep(patience.milliseconds);
+  }
+}
+
 /** What drivers and rtnetlink (net/core/rtnetlink.c, do_setvfinfo) mean. */
 const meanings: Readonly<Record<string, string>> = {
   ENOTSUP: 'its driver cannot set this',
-  EINVAL: 'no such virtual function, or its driver does not take this value',
+  EINVAL: 'no such virtual function, or its driver does not take this value (a rate only while the link is up)',
   EPROTONOSUPPORT: 'its driver does not have this VLAN protocol',
   EPERM: 'run as root (CAP_NET_ADMIN)',
   ENODEV: 'the interface is not there',

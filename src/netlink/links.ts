@@ -7,6 +7,10 @@ import { decodeVfs, encodeSetting, type Setting, type VirtualFunction } from './
 export interface Link {
   readonly index: number;
   readonly name: string;
+  /** Switched on; its cable, if it is one, may have no signal. */
+  readonly up: boolean;
+  /** IFF_LOWER_UP: there is a signal. */
+  readonly carrier: boolean;
   /** Those that the interface's device has enabled. */
   readonly virtualFunctions: readonly VirtualFunction[];
 }
@@ -19,8 +23,9 @@ const ifla = { name: 3, lower: 5, info: 18, vfInfoList: 22, extMask: 29 } as con
 const info = { kind: 1, data: 2, macvlanMode: 1 } as const;
 /** MACVLAN_MODE_BRIDGE: interfaces of one port reach each other. */
 const bridgeMode = 4;
-/** IFF_UP, NLM_F_CREATE | NLM_F_EXCL. */
+/** IFF_UP, IFF_LOWER_UP, NLM_F_CREATE | NLM_F_EXCL. */
 const up = 1;
+const lowerUp = 0x1_0000;
 const createOnly = 0x600;
 const filterVf = 1;
 const ifinfomsgBytes = 16;
@@ -41,8 +46,11 @@ export function decodeLink(payload: Uint8Array): Link {
   }
   const found = attributesOf(payload.subarray(ifinfomsgBytes));
   const of = (wanted: number): Uint8Array => found.find(({ type }) => type === wanted)?.data ?? new Uint8Array();
+  const flags = viewOf(payload).getUint32(8, true);
   return {
     index: viewOf(payload).getInt32(4, true),
+    up: (flags & up) !== 0,
+    carrier: (flags & lowerUp) !== 0,
     name: textOf(of(ifla.name)),
     virtualFunctions: decodeVfs(of(ifla.vfInfoList)),
   };

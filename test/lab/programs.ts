@@ -31,9 +31,9 @@ const nonEmpty = (text: string): string[] => text.split(/\r?\n/).filter((line) =
 
 export const expectedLines = (guest: Guest): string[] => nonEmpty(expectedOf(guest));
 
-/** Lines below `=== NAME`, by that name. */
+/** Lines below `=== NAME`, by that name; a line of its own, `===`, ends the last. */
 export function sectionsOf(output: string): ReadonlyMap<string, readonly string[]> {
-  const [, ...parts] = output.split(/^=== /m);
+  const [, ...parts] = output.split(/^=== ?/m);
   return new Map(
     parts.map((part) => {
       const [name = '', ...lines] = nonEmpty(part);
