@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config';
 import { hasSmallKernel } from './scripts/lab.d/kernel.mjs';
 import { labPool } from './test/lab/pool.ts';
 
+/** Labs are translated, two at a time: what takes seconds alone may take a minute there. */
+const patient = { testTimeout: 240_000, hookTimeout: 240_000 };
 const common = { testTimeout: 60_000, hookTimeout: 60_000, pool: 'forks' as const };
 
 /** Files whose tests run inside the QEMU lab, in one machine. */
@@ -52,6 +54,7 @@ export default defineConfig({
       {
         test: {
           ...common,
+          ...patient,
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
           exclude: [...inside, ...insideIgb, ...slow],
@@ -61,6 +64,7 @@ export default defineConfig({
       {
         test: {
           ...common,
+          ...patient,
           name: 'lab-qemu',
           pool: labPool,
           isolate: false,
@@ -82,6 +86,7 @@ export default defineConfig({
       ...Object.entries(machines).map(([variant, include]) => ({
         test: {
           ...common,
+          ...patient,
           name: `lab-${variant}`,
           pool: labPool,
           isolate: false,

@@ -12,6 +12,9 @@ const worker = fileURLToPath(new URL('worker.mjs', import.meta.url));
 
 type Listener = (argument: unknown) => void;
 
+/** All files of a project, while other labs run beside it. */
+const mostSeconds = '1500';
+
 /** One machine: it starts with the first test file and ends with the last. */
 class LabWorker implements PoolWorker {
   readonly name = 'lab';
@@ -56,9 +59,13 @@ class LabWorker implements PoolWorker {
     const lacks: string | undefined = lackOf(this.#variant);
     const machine =
       lacks === undefined
-        ? spawn(script, ['qemu', '--variant', this.#variant, '--', 'env', ...environment, ...command], {
-            stdio: 'pipe',
-          })
+        ? spawn(
+            script,
+            ['qemu', '--variant', this.#variant, '--timeout', mostSeconds, '--', 'env', ...environment, ...command],
+            {
+              stdio: 'pipe',
+            },
+          )
         : spawn('env', [...environment, `VTKIT_LAB_LACKS=${lacks}`, ...command], { stdio: 'pipe' });
     this.#machine = machine;
     machine.stderr.pipe(this.#errors, { end: false });
