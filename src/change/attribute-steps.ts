@@ -1,8 +1,9 @@
 /** Steps that write attributes of a device in sysfs, the number of its virtual functions among them. */
-import { setTimeout as sleep } from 'node:timers/promises';
+
 import { StepError } from './errors.ts';
 import type { Kind } from './step.ts';
 import type { Sysfs } from './sysfs.ts';
+import { until } from './until.ts';
 
 export type AttributeStep =
   /** Writes an attribute that reads back as it was written. */
@@ -62,8 +63,6 @@ const meanings: Readonly<Record<string, string>> = {
   EPERM: 'its driver forbids it now: the kernel log says why',
 };
 
-const patience = { tries: 500, milliseconds: 10 } as const;
-
 async function setVfs(address: string, wanted: number, sysfs: Sysfs): Promise<void> {
   try {
     await sysfs.write(sysfs.device(address, numvfs), String(wanted));
@@ -74,9 +73,7 @@ async function setVfs(address: string, wanted: number, sysfs: Sysfs): Promise<vo
     throw new StepError(message, hint === undefined ? { cause } : { cause, hint });
   }
   // Links of virtual functions come a moment after the write has returned.
-  for (let tries = 0; tries < patience.tries && virtualFunctions(address, sysfs).length !== wanted; tries++) {
-    await sleep(patience.milliseconds);
-  }
+  await until(() => virtualFunctions(address, sysfs).length === wanted);
   const made = virtualFunctions(address, sysfs).length;
   const told = Number(sysfs.read(sysfs.device(address, numvfs)));
   if (made === wanted && told === wanted) return;

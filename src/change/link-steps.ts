@@ -1,10 +1,10 @@
 /** Steps that set a virtual function of a network interface, over netlink. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { readLink, setVf } from '../netlink/links.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import type { Rate, Setting, SettingName, VfSettings, Vlan } from '../netlink/vf-settings.ts';
 import { StepError } from './errors.ts';
 import type { Kind } from './step.ts';
+import { until } from './until.ts';
 
 export interface LinkStep {
   readonly kind: 'vf-setting';
@@ -47,15 +47,12 @@ export const linkSteps: { readonly 'vf-setting': Kind<LinkStep> } = {
   },
 };
 
-const patience = { tries: 500, milliseconds: 10 } as const;
-
 /** Drivers take a rate as a part of the link's own, and a port that was just given virtual functions negotiates that anew. */
-async function carrierOf(socket: NetlinkSocket, name: string): Promise<void> {
-  for (let tries = 0; tries < patience.tries; tries++) {
+function carrierOf(socket: NetlinkSocket, name: string): Promise<void> {
+  return until(() => {
     const { up, carrier } = readLink(socket, name);
-    if (!up || carrier) return;
-    await sleep(patience.milliseconds);
-  }
+    return !up || carrier;
+  });
 }
 
 /** What drivers and rtnetlink (net/core/rtnetlink.c, do_setvfinfo) mean. */
