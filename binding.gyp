@@ -109,6 +109,7 @@
         "native/kvm/vm.cc",
         "native/machine/board.cc",
         "native/machine/machine.cc",
+        "native/machine/page-memory.cc",
         "native/machine/pages.cc",
         "native/napi/convert.cc",
         "native/napi/engines.cc",

@@ -100,7 +100,9 @@ Processor::Processor(Engine& engine, uint32_t index, vcpu::Cell& cell)
     : engine_(engine), index_(index), cell_(cell), emulator_(engine.memory_, *this, index, &engine.cpus_) {
   engine_.processors_.push_back(this);
   engine_.rounds_.expect();
-  if (engine_.keepsTranslations_) emulator_.keepTranslations();
+  // The processors of one seed are not those of the next.
+  emulator_.seedRandom(engine_.options_.seed * 0xd1342543de82ef95 + index);
+  if (engine_.options_.keepsTranslations) emulator_.keepTranslations();
   // Firmware starts the first one; without an interrupt controller, whoever made the machine starts them all.
   if (index_ != 0 && engine_.board_.interrupts() != nullptr) emulator_.waitForStartup();
   loadRegs();

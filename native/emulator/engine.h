@@ -14,9 +14,13 @@ class Processor;
 /** One machine: memory needs no registration, since the processor looks slots up where they are kept. */
 class Engine final : public machine::Engine, private bus::MessageSink {
  public:
-  /** `keepsTranslations`: until the architecture ends them. */
-  Engine(machine::Board& board, memory::GuestMemory& memory, bool keepsTranslations)
-      : board_(board), memory_(memory), keepsTranslations_(keepsTranslations) {
+  struct Options {
+    bool keepsTranslations;  // until the architecture ends them
+    uint64_t seed;           // of RDRAND and RDSEED
+  };
+
+  Engine(machine::Board& board, memory::GuestMemory& memory, Options options)
+      : board_(board), memory_(memory), options_(options) {
     rounds_.listen(&inbox_);
   }
   ~Engine() override { clock_->detach(); }
@@ -50,7 +54,7 @@ class Engine final : public machine::Engine, private bus::MessageSink {
 
   machine::Board& board_;
   memory::GuestMemory& memory_;
-  const bool keepsTranslations_;
+  const Options options_;
   std::vector<Cpu*> cpus_;
   std::vector<Processor*> processors_;
   Inbox inbox_;

@@ -6,6 +6,7 @@
 #include "emulator/engine.h"
 #include "kvm/system.h"
 #include "kvm/vm.h"
+#include "napi/convert.h"
 
 namespace vtkit::napi {
 
@@ -21,8 +22,9 @@ std::unique_ptr<machine::Engine> createKvm(const std::string& path, bool kernelI
 machine::Machine::EngineFactory engineFactory(const Napi::Object& options) {
   if (options.Get("engine").ToString().Utf8Value() == "emulated") {
     const bool stale = options.Get("staleTranslations").ToBoolean();
-    return [stale](machine::Board& board, memory::GuestMemory& memory) {
-      return std::make_unique<emulator::Engine>(board, memory, stale);
+    const uint64_t seed = toUint64(options.Get("seed"), "seed");
+    return [stale, seed](machine::Board& board, memory::GuestMemory& memory) {
+      return std::make_unique<emulator::Engine>(board, memory, emulator::Engine::Options{stale, seed});
     };
   }
   const std::string path = options.Get("path").ToString();

@@ -1,9 +1,9 @@
 // The JavaScript machine object: its state in and out, and where it pauses.
-#include <algorithm>
 #include <cstring>
 #include <string>
 
 #include "emulator/inbox.h"
+#include "machine/page-memory.h"
 #include "machine/pages.h"
 #include "napi/convert.h"
 #include "napi/machine-board.h"
@@ -62,9 +62,7 @@ Napi::Value Machine::usedPages(Info info) {
   const std::vector<uint32_t> pages = machine::usedPages(slot.host, slot.bytes);
   auto numbers = Napi::Uint32Array::New(info.Env(), pages.size());
   const size_t bytes = pages.size() * memory::kPageSize;
-  // Memory of our own, in huge pages where the kernel has them: to touch it for the first time costs more than to copy.
-  auto mapping = std::make_shared<os::Mapping>(guarded(
-      info.Env(), [&] { return os::Mapping::anonymous(std::max<size_t>(bytes, memory::kPageSize)).inHugePages(); }));
+  const auto mapping = guarded(info.Env(), [&] { return machine::pageMemory(bytes); });
   for (size_t i = 0; i < pages.size(); i++) {
     numbers[i] = pages[i];
     std::memcpy(mapping->data() + i * memory::kPageSize, slot.host + uint64_t{pages[i]} * memory::kPageSize,

@@ -26,6 +26,7 @@ interface RunFlags {
   readonly cpu?: string;
   readonly clock?: 'virtual' | 'real';
   readonly staleTranslations?: boolean;
+  readonly seed?: bigint;
   readonly timeout?: number;
   readonly trace?: string;
   readonly debugExit: number;
@@ -66,6 +67,7 @@ export function runCommand(): Command {
       'a test: the emulated processor keeps translations until the architecture ends them, so that a guest which ' +
         'forgets to invalidate one goes wrong on every run',
     )
+    .option('--seed <n>', 'what RDRAND and RDSEED follow from: 0 unless given (emulated backend)', parseSeed)
     .option('--timeout <seconds>', 'give up after this time, with exit code 124', parseSeconds)
     .option('--trace <file>', 'write each exit as a line of JSON')
     .option('--debug-exit <port>', 'port whose writes end the run', parsePort, 0xf4)
@@ -125,6 +127,7 @@ async function run(file: string | undefined, flags: RunFlags): Promise<void> {
     debugExitPort: flags.debugExit,
     ...(flags.clock === undefined ? {} : { clock: flags.clock }),
     ...(flags.staleTranslations ? { translations: 'stale' } : {}),
+    ...(flags.seed === undefined ? {} : { seed: flags.seed }),
     onSerial: (byte) => terminal.write(byte),
     ...(trace === undefined ? {} : { trace: (event: TraceEvent) => traceLine(trace, event) }),
   };
@@ -190,6 +193,12 @@ function traceLine(trace: WriteStream, event: TraceEvent): void {
   const { kind, rip, address, size, value, nanoseconds } = event;
   const line = { kind, rip: hex(rip), address: hex(address), size, value: hex(value), ns: Number(nanoseconds) };
   trace.write(`${JSON.stringify(line)}\n`);
+}
+
+function parseSeed(text: string): bigint {
+  const seed = /^(\d+|0x[0-9a-f]+)$/i.test(text) ? BigInt(text) : -1n;
+  if (BigInt.asUintN(64, seed) !== seed) throw new InvalidArgumentError('a number from 0 to 2^64 - 1.');
+  return seed;
 }
 
 function parseInstructions(text: string): bigint {

@@ -12,6 +12,7 @@ export function open(options: EngineOptions, onWake: () => void): EngineMachine 
     });
   }
   const addon = loadAddon();
-  const native = new addon.Machine({ engine: 'emulated', staleTranslations: options.translations === 'stale' }, onWake);
+  const { translations, seed = 0n } = options;
+  const native = new addon.Machine({ engine: 'emulated', staleTranslations: translations === 'stale', seed }, onWake);
   return { kind: 'emulated', native, layout: addon.layout, countsInstructions: true, enter };
 }

@@ -15,12 +15,17 @@ const hints: Readonly<Record<string, string>> = {
 
 /**
  * @throws KernelError with a hint if /dev/kvm cannot be opened, or the kernel refuses a machine
- * @throws NotSupportedError for stale translations
+ * @throws NotSupportedError for stale translations and a seed
  */
 export function open(options: EngineOptions, onWake: () => void): EngineMachine {
   if (options.translations === 'stale') {
     throw new NotSupportedError("the host's processor ends a guest's translations on KVM, when it likes", {
       requires: "backend: 'emulated', whose processor can keep them stale",
+    });
+  }
+  if (options.seed !== undefined) {
+    throw new NotSupportedError("a guest on KVM has the random numbers of the host's processor", {
+      requires: "backend: 'emulated', whose RDRAND follows from the seed",
     });
   }
   const addon = loadAddon();

@@ -20,6 +20,7 @@ export interface EngineOptions {
   readonly irqchip: Irqchip;
   readonly cpus: number;
   readonly translations?: 'stale' | undefined;
+  readonly seed?: bigint | undefined;
 }
 
 /**

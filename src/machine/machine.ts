@@ -39,6 +39,8 @@ export interface MachineOptions {
    * translations end earlier.
    */
   readonly translations?: 'stale';
+  /** What the numbers of RDRAND and RDSEED follow from, 64 bits: 0 unless given. Emulated backend only. */
+  readonly seed?: bigint;
   /** What accesses give that nobody claims: an exit, or all ones with writes ignored (`open-bus`). */
   readonly unclaimed?: 'exit' | 'open-bus';
   /** Devices of the host (a VfioDevice), on the guest's PCI bus from device 1 on: `machine.pci` is its root then. */
@@ -118,8 +120,9 @@ export class Machine {
     if (!Number.isInteger(cpus) || cpus < 1 || cpus > 255) throw new RangeError('cpus must be 1 to 255');
     const irqchip = options.irqchip ?? 'none';
     const door = new WakeDoor();
-    const { translations } = options;
-    const wanted = { irqchip, cpus, translations };
+    const { translations, seed } = options;
+    if (seed !== undefined && BigInt.asUintN(64, seed) !== seed) throw new RangeError('seed must be 0 to 2^64 - 1');
+    const wanted = { irqchip, cpus, translations, seed };
     const { engine, chosen } = await chooseBackend(options.backend ?? 'auto', wanted, door.call);
     let machine: Machine;
     try {

@@ -24,7 +24,7 @@ const virtualStart = new Date(Date.UTC(2000, 0, 1));
 const tablesAddress = 0xe_0000;
 
 export interface PcOptions
-  extends Pick<MachineOptions, 'backend' | 'trace' | 'cpus' | 'signal' | 'clock' | 'translations'> {
+  extends Pick<MachineOptions, 'backend' | 'trace' | 'cpus' | 'signal' | 'clock' | 'translations' | 'seed'> {
   readonly memoryBytes: number;
   /** The port whose writes end the run, as QEMU's isa-debug-exit; 0xf4 unless given. */
   readonly debugExitPort?: number;
@@ -56,8 +56,8 @@ export class Pc {
 
   /** Creates the machine and its devices; load an image with {@link Pc.load}. */
   static async create(options: PcOptions): Promise<Pc> {
-    const { backend, trace, cpus, signal, clock, translations } = options;
-    const emulated = backend === 'emulated' || translations === 'stale';
+    const { backend, trace, cpus, signal, clock, translations, seed } = options;
+    const emulated = backend === 'emulated' || translations === 'stale' || seed !== undefined;
     const machine = await Machine.create({
       backend: backend ?? 'auto',
       memory: pcMemory(options.memoryBytes).slots,
@@ -69,6 +69,7 @@ export class Pc {
       ...(signal === undefined ? {} : { signal }),
       ...(clock === undefined ? {} : { clock }),
       ...(translations === undefined ? {} : { translations }),
+      ...(seed === undefined ? {} : { seed }),
     });
     return new Pc(machine, options);
   }

@@ -123,7 +123,7 @@ export interface KvmProbe {
 
 export type NativeMachineOptions =
   | { readonly engine: 'kvm'; readonly path: string; readonly kernelIrqchip: boolean }
-  | { readonly engine: 'emulated'; readonly staleTranslations: boolean };
+  | { readonly engine: 'emulated'; readonly staleTranslations: boolean; readonly seed: bigint };
 
 /** Byte offsets in the shared structures of native/vcpu/cell.h and native/bus/outbox.h. */
 export interface Layout {

@@ -74,13 +74,13 @@ export class Recorder {
   /** The recording, once run() has ended. */
   recording(start: Start, outcome: Outcome): Recording {
     const { image, initrd, cpu, append } = start;
-    const { memoryBytes, cpus, debugExitPort } = this.#options;
+    const { memoryBytes, cpus, debugExitPort, seed = 0n } = this.#options;
     return {
       vtkitRecording: recordingVersion,
       image,
       initrd,
       cpu,
-      options: { memoryBytes, cpus: cpus ?? 1, debugExitPort: debugExitPort ?? 0xf4, append },
+      options: { memoryBytes, cpus: cpus ?? 1, debugExitPort: debugExitPort ?? 0xf4, append, seed },
       interval: this.#interval,
       inputs: this.#inputs,
       checkpoints: this.#checkpoints,

@@ -40,6 +40,7 @@ export interface Recording {
     readonly cpus: number;
     readonly debugExitPort: number;
     readonly append: string | null;
+    readonly seed: bigint;
   };
   readonly interval: bigint;
   readonly inputs: readonly RecordedInput[];
@@ -73,6 +74,7 @@ function build(z: typeof zod): zod.ZodType<Recording> {
       cpus: count(255),
       debugExitPort: count(0xfffc),
       append: z.string().nullable(),
+      seed: hex64,
     }),
     interval: hex64.refine((value) => value > 0n, 'must be above 0'),
     inputs: z.array(z.strictObject({ instructions: hex64, tick: hex64, bytes })),

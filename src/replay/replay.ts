@@ -44,7 +44,7 @@ export class Replay {
   #departed: ReplayError | undefined;
 
   static async open(recording: Recording, options: ReplayOptions): Promise<Replay> {
-    const { memoryBytes, cpus, debugExitPort } = recording.options;
+    const { memoryBytes, cpus, debugExitPort, seed } = recording.options;
     const sent = new Sent();
     let shown = 0;
     const pc = await Pc.create({
@@ -53,6 +53,7 @@ export class Replay {
       memoryBytes,
       cpus,
       debugExitPort,
+      seed,
       onSerial: (byte) => {
         sent.push(byte);
         if (sent.length <= shown) return;

@@ -17,6 +17,7 @@ describe.each([
   'docs/pci.md',
   'docs/vmcs.md',
   'docs/lockstep.md',
+  'docs/replay.md',
 ])('%s', (file) => {
   it.each(snippets(file, 'js').map((code, i) => [i + 1, code] as const))(
     'has a snippet %i that runs',

@@ -1,5 +1,6 @@
 /** Recordings and replays of small guests, by the library and by `vtkit run`. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,6 +33,16 @@ const echo = Uint8Array.from([
   ...[0xee], // out dx, al: the time
   ...[0x80, 0xfb, 0x71], // cmp bl, 'q'
   ...[0x75, 0xe6], // jnz to the begin
+  ...[0xfa, 0xf4], // cli; hlt
+]);
+
+/** A boot sector that sends eight bytes of RDRAND to COM1. */
+const random = Uint8Array.from([
+  ...[0xb9, 0x08, 0x00], // mov cx, 8
+  ...[0xba, 0xf8, 0x03], // mov dx, 0x3f8
+  ...[0x0f, 0xc7, 0xf0], // rdrand ax
+  ...[0xee], // out dx, al
+  ...[0xe2, 0xfa], // loop to the RDRAND
   ...[0xfa, 0xf4], // cli; hlt
 ]);
 
@@ -76,6 +87,31 @@ describe('a recording', () => {
     expect(Buffer.from(again).toString('hex')).toBe(sent);
     expect(replay.position).toBe(recording.end.instructions);
     replay.close();
+  });
+
+  it('keeps the seed that its random numbers follow from', async () => {
+    const runs: { sent: string; recording: Recording }[] = [];
+    for (const seed of [0n, 5n, 5n, 6n]) {
+      const sent: number[] = [];
+      const recorder = await Recorder.create({ ...options, seed, onSerial: (byte) => sent.push(byte) }, interval);
+      recorder.pc.load(random, { name: 'random' });
+      const recording = recorder.recording(start, await recorder.run());
+      recorder.pc.machine.close();
+      runs.push({ sent: Buffer.from(sent).toString('hex'), recording });
+    }
+    const [none, five, again, six] = runs.map(({ sent }) => sent);
+    expect(five).toMatch(/^[0-9a-f]{16}$/);
+    expect(again).toBe(five);
+    expect(new Set([none, five, six]).size).toBe(3);
+    const text = encodeRecording((runs[1] as { recording: Recording }).recording);
+    const sent: number[] = [];
+    const replay = await Replay.open(parseRecording(text, 'memory'), {
+      prepare: (pc) => pc.load(random, { name: 'random' }),
+      onSerial: (byte) => sent.push(byte),
+    });
+    await replay.runToEnd();
+    replay.close();
+    expect(Buffer.from(sent).toString('hex')).toBe(five);
   });
 
   it('tells where a replay departs from it', async () => {
@@ -184,6 +220,35 @@ describe('vtkit run', () => {
       '3 0000000000007c04 a801 test al, 1',
       expect.stringMatching(/^4 0000000000007c06 74fb je short /),
     ]);
+  });
+
+  /** Runs it until it has sent something, and then presses Ctrl-C. */
+  const interrupted = async (args: readonly string[], input = ''): Promise<{ status: unknown; stderr: string }> => {
+    const child = spawn(process.execPath, [cli, 'run', ...args]);
+    let stderr = '';
+    child.stderr.on('data', (text) => (stderr += text));
+    child.stdin.write(input);
+    child.stdout.once('data', () => child.kill('SIGINT'));
+    child.stdout.resume();
+    const [status] = await once(child, 'close');
+    return { status, stderr };
+  };
+
+  it('ends a recording by Ctrl-C: what was recorded is whole', async () => {
+    const file = join(folder, 'interrupted.json');
+    expect(await interrupted(['--record', file, '--memory', '1M', image], 'a')).toMatchObject({ status: 130 });
+    const { inputs, end } = parseRecording(readFileSync(file, 'utf8'), file);
+    expect(inputs.map(({ bytes }) => Buffer.from(bytes).toString())).toEqual(['a']);
+    expect(end.outcome).toBe('stopped');
+    expect(vtkit(['--replay', file]).stdout).toMatch(/^a.$/s);
+  });
+
+  it('ends a replay and a trace by Ctrl-C', async () => {
+    const file = join(folder, 'long.json');
+    expect(vtkit(['--record', file, '--memory', '1M', '--timeout', '2', image], 'a').status).toBe(124);
+    expect(await interrupted(['--replay', file])).toMatchObject({ status: 130 });
+    const trace = ['--trace-instructions', '-', '--trace-limit', '1000000000', '--memory', '1M'];
+    expect(await interrupted([...trace, image])).toMatchObject({ status: 130 });
   });
 
   it('leaves no recording where it cannot be written', () => {
