@@ -23,14 +23,9 @@ export type { BackendChoice, ChosenBackend } from './machine/backends.ts';
 export type { BackendKind, Irqchip } from './machine/engine.ts';
 export type { CpuidEntry } from './machine/entries.ts';
 export type { AnswerableExit, Exit, ExitName } from './machine/exits.ts';
-export {
-  type AssignableDevice,
-  Machine,
-  type MachineOptions,
-  type RangeOptions,
-  type Space,
-} from './machine/machine.ts';
+export { Machine } from './machine/machine.ts';
 export type { GuestMemory, MemorySlot } from './machine/memory.ts';
+export type { AssignableDevice, MachineOptions, RangeOptions, Space } from './machine/options.ts';
 export type { TraceEvent } from './machine/outbox.ts';
 export { Bar, type BarOptions } from './machine/pci/bar.ts';
 export { Bridge } from './machine/pci/bridge.ts';

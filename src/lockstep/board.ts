@@ -52,29 +52,29 @@ export class Board {
   perform({ space, write, address, size, values }: Access): bigint[] {
     return values.map((value) => {
       this.pass(accessNanoseconds);
-      return this.#machine.access(space, address, size, write ? value : undefined);
+      return this.#machine.bus.access(space, address, size, write ? value : undefined);
     });
   }
 
   pass(nanoseconds: bigint): void {
     this.#now += nanoseconds;
-    this.#machine.advance(this.#now);
+    this.#machine.bus.advance(this.#now);
   }
 
   /** Whether an interrupt waits; and its vector, once, for both sides. */
   get interrupts(): boolean {
-    return this.#machine.interruptAsserted();
+    return this.#machine.bus.interruptAsserted();
   }
   acknowledge(): number {
-    return this.#machine.acknowledge();
+    return this.#machine.bus.acknowledge();
   }
 
   /** Both sides are halted: time goes on to when a device does something next. False: none ever will. */
   skip(): boolean {
-    const next = this.#machine.nextEvent();
+    const next = this.#machine.bus.nextEvent();
     if (next === undefined) return false;
     this.#now = next > this.#now ? next : this.#now + 1n;
-    this.#machine.advance(this.#now);
+    this.#machine.bus.advance(this.#now);
     return true;
   }
 

@@ -2,71 +2,22 @@
 import { KernelError, NotSupportedError, UsageError } from '../errors.ts';
 import type { Address } from '../native/contract.ts';
 import type { VmxProcessor } from '../vmcs/check.ts';
-import { type BackendChoice, type ChosenBackend, chooseBackend } from './backends.ts';
+import { type ChosenBackend, chooseBackend } from './backends.ts';
+import { Bus } from './bus.ts';
 import { DeviceDoor } from './device-door.ts';
 import type { EngineMachine, Irqchip } from './engine.ts';
 import { type ExitName, exitNames } from './exits.ts';
-import { GuestMemory, type MemorySlot } from './memory.ts';
-import { Outbox, type TraceEvent } from './outbox.ts';
-import type { PciFunction } from './pci/function.ts';
+import { GuestMemory } from './memory.ts';
+import type { MachineOptions, Space } from './options.ts';
+import { Outbox } from './outbox.ts';
 import { PciRoot } from './pci/root.ts';
 import { controlOffset } from './power-management.ts';
-import { type AccessHandler, Ranges } from './ranges.ts';
+import { Ranges } from './ranges.ts';
 import { restoreState, takeState } from './snapshot.ts';
 import type { Keeper, MachineState } from './state.ts';
 import { Timeline } from './timeline.ts';
 import { Vcpu } from './vcpu.ts';
 import { vmxCapabilities } from './vmx-capabilities.ts';
-
-export interface MachineOptions {
-  /** `auto` tries KVM, then the emulated processor; `machine.backend` says which it became and why. */
-  readonly backend?: BackendChoice;
-  /** One slot of memory from address 0; or `memory` for a layout of your own. */
-  readonly memoryBytes?: number;
-  readonly memory?: readonly MemorySlot[];
-  /** vCPUs: 1 unless given. */
-  readonly cpus?: number;
-  /** Who answers interrupts: `none` unless given. */
-  readonly irqchip?: Irqchip;
-  /**
-   * What the 8254 and other devices count: `virtual` is the time stamp counter of the emulated processor, so that a guest
-   * does the same on every run; `real` is the host's time. The emulated backend has `virtual` unless told, KVM `real`.
-   */
-  readonly clock?: 'virtual' | 'real';
-  /**
-   * `stale`: the processor keeps each translation of an address until the architecture says that it ends, so that a
-   * guest which forgets to invalidate one goes wrong, on every run. A test mode of the emulated backend; elsewhere
-   * translations end earlier.
-   */
-  readonly translations?: 'stale';
-  /** What the numbers of RDRAND and RDSEED follow from, 64 bits: 0 unless given. Emulated backend only. */
-  readonly seed?: bigint;
-  /** What accesses give that nobody claims: an exit, or all ones with writes ignored (`open-bus`). */
-  readonly unclaimed?: 'exit' | 'open-bus';
-  /** Devices of the host (a VfioDevice), on the guest's PCI bus from device 1 on: `machine.pci` is its root then. */
-  readonly devices?: readonly AssignableDevice[];
-  /** Called for each exit, in order, those included that devices in C++ answer. Costs time. */
-  readonly trace?: (event: TraceEvent) => void;
-  /** Closes the machine when it is aborted. */
-  readonly signal?: AbortSignal;
-}
-
-/** What can become a function on a machine's PCI bus. */
-export interface AssignableDevice {
-  assignTo(machine: Machine): PciFunction;
-}
-
-export interface RangeOptions {
-  /** The guest goes on at once; `write` is called later, in order. Such a range has to answer reads as any other. */
-  readonly posted?: boolean;
-}
-
-/** Ports, or physical addresses without memory, that JavaScript answers. */
-export interface Space {
-  /** @throws RangeError if the range overlaps another */
-  map(range: { readonly from: number; readonly count: number }, handler: AccessHandler, options?: RangeOptions): void;
-  unmap(from: number): void;
-}
 
 const running = new Set<Machine>();
 const forgotten = new FinalizationRegistry<EngineMachine['native']>((native) => {
@@ -98,6 +49,8 @@ export class Machine {
   readonly timeline: Timeline;
   /** The PCI root, of a machine that was created with devices. */
   readonly pci: PciRoot | undefined;
+  /** Its devices, for who runs the guest elsewhere. */
+  readonly bus: Bus;
   /** @internal */
   readonly devices: DeviceDoor;
   readonly #engine: EngineMachine;
@@ -193,6 +146,7 @@ export class Machine {
       if (engine.cpuid !== undefined) native.setCpuid(index, engine.cpuid(index));
       return vcpu;
     });
+    this.bus = new Bus({ native, ranges, drain, assertIdle: () => this.#assertIdle() });
     this.devices = new DeviceDoor(native);
     forgotten.register(this, native, this);
     this.pci = options.devices === undefined ? undefined : new PciRoot(this);
@@ -326,41 +280,6 @@ export class Machine {
   nanoseconds(): bigint {
     this.#assertOpen();
     return this.#engine.native.nanoseconds();
-  }
-
-  /**
-   * One access as a processor makes it, for who runs the guest elsewhere: devices in C++ answer, mapped ranges, or nobody
-   * (all ones). A write if there is a value.
-   */
-  access(space: 'ports' | 'memory', address: bigint, size: number, value?: bigint): bigint {
-    this.#assertIdle();
-    const ones = BigInt.asUintN(8 * size, -1n);
-    const answer = this.#engine.native.access(space, address, size, value);
-    this.#outbox.drain();
-    if (answer !== null) return answer & ones;
-    const handler = this.#ranges[space].find(Number(address));
-    if (value === undefined) return BigInt(handler?.read?.(Number(address), size) ?? ones) & ones;
-    handler?.write?.(Number(address), size, size === 8 ? value : Number(value));
-    return value;
-  }
-
-  /** Whether the machine's 8259 asks for an interrupt. */
-  interruptAsserted(): boolean {
-    return this.#engine.native.interruptAsserted();
-  }
-  /** The vector that it asks for: the INTA cycle, for who runs the guest elsewhere. -1 if the request is gone. */
-  acknowledge(): number {
-    this.#assertIdle();
-    return this.#engine.native.acknowledge();
-  }
-
-  /** Takes virtual time to a moment, for who runs the guest elsewhere; and the moment of the next alarm of a device. */
-  advance(moment: bigint): void {
-    this.#assertIdle();
-    this.#engine.native.advance(moment);
-  }
-  nextEvent(): bigint | undefined {
-    return this.#engine.native.nextEvent() ?? undefined;
   }
 
   /**

@@ -1,6 +1,6 @@
 /** The ways in which software resets a PC: the chipset's register, the keyboard controller. A reset ends the run. */
 import { keptNumber } from './kept.ts';
-import type { Space } from './machine.ts';
+import type { Space } from './options.ts';
 import type { Keeper } from './state.ts';
 
 /** Reset control (ICH and its successors, "RST_CNT"): bit 2 from 0 to 1 resets. */

@@ -1,6 +1,6 @@
 /** The device that processor tests bring along in QEMU (`-device pc-testdev`): echo port, interrupt lines, memory. */
 import { bytesToKeep, keptBytes } from './kept.ts';
-import type { Space } from './machine.ts';
+import type { Space } from './options.ts';
 import type { AccessHandler } from './ranges.ts';
 import type { Keeper } from './state.ts';
 

@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import '../../src/backends.ts';
-import { Machine, type MachineOptions } from '../../src/machine/machine.ts';
+import { Machine } from '../../src/machine/machine.ts';
+import type { MachineOptions } from '../../src/machine/options.ts';
 import { Pc } from '../../src/machine/pc.ts';
 import { expectedOf, type Guest, guests, imageOf } from './manifest.ts';
 

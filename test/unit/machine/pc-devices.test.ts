@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { fwCfg } from '../../../src/machine/fw-cfg.ts';
-import type { Space } from '../../../src/machine/machine.ts';
+import type { Space } from '../../../src/machine/options.ts';
 import { pcMemory } from '../../../src/machine/pc-memory.ts';
 import { sleepOf } from '../../../src/machine/power-management.ts';
 import { type AccessHandler, Ranges } from '../../../src/machine/ranges.ts';
