@@ -52,6 +52,7 @@ export class AssignedFunction extends EmulatedFunction {
   #msixControl = 0;
   #unwatch: (() => void) | undefined;
   #present = true;
+  #resets = true;
 
   /** Maps the guest's memory for the device, and tells KVM of it. @throws UsageError where the machine cannot take it */
   constructor(parts: Parts, machine: Machine, { trapBars = false }: AssignOptions = {}) {
@@ -113,8 +114,9 @@ export class AssignedFunction extends EmulatedFunction {
     }
   }
 
-  /** Takes it out of its slot, while the guest runs too. */
+  /** Takes it out of its slot, while the guest runs too, for a kernel that wants it back: it holds the device's lock, and resets it. */
   unplug(): void {
+    this.#resets = false;
     if (this.wires === undefined) this.disconnect();
     else this.wires.remove();
   }
@@ -134,7 +136,7 @@ export class AssignedFunction extends EmulatedFunction {
     }
     if (this.#machine.backend.kind === 'kvm') this.#machine.devices.attach(this.#parts.descriptor, false);
     this.#parts.device.releaseFrom(this.#machine);
-    this.#parts.device.reset();
+    if (this.#resets) this.#parts.device.reset();
   }
 
   #takeMemory(): void {
