@@ -5,6 +5,15 @@ import { CorruptInputError } from './errors.ts';
 
 export const loadZod = (): typeof zod => createRequire(import.meta.url)('zod') as typeof zod;
 
+/** A schema that is made when it is first asked for. */
+export function lazySchema<T>(build: (z: typeof zod) => zod.ZodType<T>): () => zod.ZodType<T> {
+  let built: zod.ZodType<T> | undefined;
+  return () => {
+    built ??= build(loadZod());
+    return built;
+  };
+}
+
 /** Values that JSON has no type for. */
 export const codecs = (z: typeof zod) => ({
   hex64: z.codec(z.string().regex(/^0x[0-9a-f]{1,16}$/), z.bigint(), {

@@ -1,6 +1,6 @@
 /** Captures: a host's record as a JSON file, read alike on every machine. */
 import type * as zod from 'zod';
-import { codecs, type DocumentKind, loadZod, parseDocument } from '../json-document.ts';
+import { codecs, type DocumentKind, lazySchema, loadZod, parseDocument } from '../json-document.ts';
 import type { HostRecord } from './facts.ts';
 
 export const captureVersion = 1;
@@ -17,6 +17,8 @@ export interface Capture {
   readonly release: string | null;
   readonly facts: Facts;
 }
+
+const schema = lazySchema(build);
 
 const kind: DocumentKind<Capture> = {
   noun: 'capture',
@@ -45,14 +47,7 @@ export function captureJsonSchema(): unknown {
   return loadZod().toJSONSchema(schema(), { io: 'input' });
 }
 
-let built: zod.ZodType<Capture> | undefined;
-
 /** One definition for both ways: it encodes, decodes and checks, and gives the JSON Schema. */
-function schema(): zod.ZodType<Capture> {
-  built ??= build(loadZod());
-  return built;
-}
-
 function build(z: typeof zod): zod.ZodType<Capture> {
   type Type = zod.ZodType;
   const unread = z.strictObject({ source: z.string(), error: z.string(), code: z.string().optional() });

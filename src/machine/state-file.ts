@@ -1,7 +1,7 @@
 /** A machine's state as bytes: a header that says how long it is, a JSON document, then pages of memory as they are. */
 import type * as zod from 'zod';
 import { CorruptInputError } from '../errors.ts';
-import { codecs, type DocumentKind, loadZod, parseDocument } from '../json-document.ts';
+import { codecs, type DocumentKind, lazySchema, parseDocument } from '../json-document.ts';
 import { registerNames } from './registers.ts';
 import { type MachineState, type MemoryState, stateVersion } from './state.ts';
 
@@ -69,13 +69,6 @@ export function decodeState(bytes: Uint8Array, file: string): MachineState {
   return { version: stateVersion, ...rest, memory };
 }
 
-let built: zod.ZodType<Document> | undefined;
-
-function schema(): zod.ZodType<Document> {
-  built ??= build(loadZod());
-  return built;
-}
-
 function build(z: typeof zod): zod.ZodType<Document> {
   const { hex64, bytes } = codecs(z);
   const word = z.number().int().min(0).max(0xffff_ffff);
@@ -106,6 +99,8 @@ function build(z: typeof zod): zod.ZodType<Document> {
     memory: z.array(z.strictObject({ guestPhysical: hex64, bytes: hex64, pages: word })).max(512),
   }) as unknown as zod.ZodType<Document>;
 }
+
+const schema = lazySchema(build);
 
 const kind: DocumentKind<Document> = {
   noun: 'state',

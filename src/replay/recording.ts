@@ -1,7 +1,7 @@
 /** Recordings: all that came to a guest from outside, and what became of it, as a JSON file. */
 import { createHash } from 'node:crypto';
 import type * as zod from 'zod';
-import { codecs, type DocumentKind, loadZod, parseDocument } from '../json-document.ts';
+import { codecs, type DocumentKind, lazySchema, parseDocument } from '../json-document.ts';
 
 export const recordingVersion = 1;
 
@@ -51,13 +51,6 @@ export interface Recording {
 
 export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
 
-let built: zod.ZodType<Recording> | undefined;
-
-function schema(): zod.ZodType<Recording> {
-  built ??= build(loadZod());
-  return built;
-}
-
 function build(z: typeof zod): zod.ZodType<Recording> {
   const { hex64, bytes } = codecs(z);
   const digest = z.string().regex(/^[0-9a-f]{64}$/);
@@ -82,6 +75,8 @@ function build(z: typeof zod): zod.ZodType<Recording> {
     end: z.strictObject({ ...checkpoint, outcome: z.string() }),
   }) as unknown as zod.ZodType<Recording>;
 }
+
+const schema = lazySchema(build);
 
 const kind: DocumentKind<Recording> = {
   noun: 'recording',
