@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -61,9 +62,16 @@ inline void saveRunningCase() {
   runningCase.input = nullptr;
 }
 
+/** SIGPROF when the process has used so much processor time from now on; never for 0. */
+inline void setProcessorAlarm(unsigned seconds) {
+  const itimerval value = {{}, {static_cast<time_t>(seconds), 0}};
+  ::setitimer(ITIMER_PROF, &value, nullptr);
+}
+
 /** PROGRAM [--seconds N] [--seed N] [--cases N], or PROGRAM --input FILE. Without arguments: `cases` of seed 1 on. */
 inline int fuzz(Fuzzer& fuzzer, uint64_t cases, int argc, char** argv) {
-  constexpr unsigned kHangSeconds = 60;
+  // Of processor time, since others may have the processor; and of time, for what waits for ever.
+  constexpr unsigned kHangSeconds = 60, kWaitSeconds = 1200;
   uint64_t seed = 1;
   double seconds = 0;
   const char* file = nullptr;
@@ -75,7 +83,7 @@ inline int fuzz(Fuzzer& fuzzer, uint64_t cases, int argc, char** argv) {
     if (option == "--input") file = argv[i + 1], cases = 1;
   }
   if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(saveRunningCase);
-  for (const int signal : {SIGALRM, SIGABRT}) {
+  for (const int signal : {SIGPROF, SIGALRM, SIGABRT}) {
     std::signal(signal, [](int number) {
       saveRunningCase();
       std::signal(number, SIG_DFL);
@@ -90,7 +98,8 @@ inline int fuzz(Fuzzer& fuzzer, uint64_t cases, int argc, char** argv) {
     const Input input = file == nullptr ? fuzzer.make(seed + done) : fileBytes(file);
     runningCase.seed = seed + done;
     runningCase.input = &input;
-    alarm(kHangSeconds);
+    setProcessorAlarm(kHangSeconds);
+    alarm(kWaitSeconds);
     if (const char* wrong = fuzzer.run(input)) {
       std::printf("%s: %s\n", fuzzer.name(), wrong);
       std::fflush(stdout);
@@ -104,6 +113,7 @@ inline int fuzz(Fuzzer& fuzzer, uint64_t cases, int argc, char** argv) {
       std::fflush(stdout);
     }
   }
+  setProcessorAlarm(0);
   alarm(0);
   const double took = elapsed();
   std::printf("%s: %llu cases from seed %llu on in %.1f s, %.0f a second\n", fuzzer.name(),
