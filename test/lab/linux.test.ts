@@ -48,10 +48,11 @@ try() {
 }
 ${parameters.map((each) => `try ${each}`).join('\n')}
 busybox insmod /modules/kvm_intel.ko
-for image in /guests/*; do
-  echo "=== $(busybox basename $image)"
-  busybox timeout 5 kvm-run $image
-done
+run() {
+  echo "=== $1"
+  busybox timeout 5 kvm-run /guests/$1 $2
+}
+${runnable.map(({ name, cpus }) => `run ${name} ${cpus}`).join('\n')}
 echo "==="
 busybox poweroff -f
 `;
