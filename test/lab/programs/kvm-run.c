@@ -1,5 +1,6 @@
 // kvm-run.c: runs one conformance guest on /dev/kvm, with KVM's own interrupt controllers and timer; COM1 is the
 // output.
+#include <errno.h>
 #include <pthread.h>
 
 #include "vm.h"
@@ -48,7 +49,8 @@ static void* run_processor(void* given) {
   const Processor* processor = given;
   struct kvm_run* run = processor->run;
   for (;;) {
-    DEMAND(processor->vcpu, KVM_RUN, 0);
+    // A processor that INIT or SIPI has reached is to be run again.
+    while (ioctl(processor->vcpu, KVM_RUN, 0) < 0) demand(errno == EAGAIN, "KVM_RUN");
     uint8_t* bytes = (uint8_t*)run + run->io.data_offset;
     const size_t count = (size_t)run->io.size * run->io.count;
     switch (run->exit_reason) {
