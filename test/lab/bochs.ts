@@ -11,9 +11,10 @@ export type Answers = ReadonlyMap<string, readonly string[]>;
 
 export const dist: string = fileURLToPath(new URL('../../dist', import.meta.url));
 export const program = (name: string): string => fileURLToPath(new URL(`programs/${name}`, import.meta.url));
-/** Each image with its number of processors. */
+export const fileOf = (guest: Guest): string => fileURLToPath(imageOf(guest));
+/** As kvm-intel.sh takes them: each image with its number of processors. */
 export const imagesOf = (guests: readonly Guest[]): string[] =>
-  guests.flatMap((guest) => [fileURLToPath(imageOf(guest)), `${guest.cpus}`]);
+  guests.flatMap((guest) => [fileOf(guest), `${guest.cpus}`]);
 
 interface Asked {
   readonly variant: string;
