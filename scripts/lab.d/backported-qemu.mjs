@@ -1,10 +1,11 @@
 // QEMU from Debian's backports, which has the 82576 that the release's own lacks: unpacked beside it, installed nowhere.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { backports, download } from './apt.mjs';
 import { cache, newest, openCache, touch } from './cache.mjs';
 import { LabError } from './error.mjs';
+import { withScratch } from './scratch.mjs';
 
 const packages = ['qemu-system-x86', 'qemu-system-common', 'qemu-system-data', 'seabios'];
 
@@ -23,9 +24,8 @@ const parts = (folder) => ({
   environment: { QEMU_MODULE_DIR: join(folder, 'usr/lib/x86_64-linux-gnu/qemu') },
 });
 
-function fetchQemu() {
-  const folder = mkdtempSync(join(cache, 'fetch-'));
-  try {
+const fetchQemu = () =>
+  withScratch(cache, 'fetch', (folder) => {
     const [archives, unpacked] = ['archives', 'unpacked'].map((name) => join(folder, name));
     mkdirSync(archives);
     const { suite, from } = backports(folder);
@@ -40,10 +40,7 @@ function fetchQemu() {
       .map((file) => /^qemu-system-x86_(?:\d+%3a)?(.*)_/.exec(basename(file)) ?? [])
       .find(([all]) => all);
     return publish(unpacked, join(cache, `qemu-${version}`));
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
+  });
 
 /** Its libraries are the machine's: those of the release's own QEMU. */
 function expectToRun({ program, environment }) {

@@ -1,13 +1,14 @@
 // The kernel of a lab: Debian's package, fetched once and checked by apt, with the modules that the labs load.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { dependencies, download } from './apt.mjs';
 import { cache, newest, openCache, smallKernelName, touch } from './cache.mjs';
 import { cpio } from './cpio.mjs';
 import { LabError } from './error.mjs';
+import { withScratch } from './scratch.mjs';
 import { allModules } from './variants.mjs';
 
 const init = new URL('init', import.meta.url);
@@ -42,16 +43,13 @@ export function smallKernel() {
   const name = hash.digest('hex').slice(0, 16);
   const [kernel, initrd] = ['vmlinuz', 'initrd'].map((part) => join(cache, `${part}-lab-${name}`));
   if (!existsSync(kernel) || !existsSync(initrd)) {
-    const folder = mkdtempSync(join(cache, 'unpack-'));
-    try {
+    withScratch(cache, 'unpack', (folder) => {
       execFileSync('tar', ['-xzf', smallArchive, '-C', folder]);
       const modules = closure(join(folder, 'lab/lib/modules'), smallModules);
       writeFileSync(join(folder, 'initrd'), initialFileSystem(modules, join(folder, 'lab/boot/config-lab')));
       renameSync(join(folder, 'lab/boot/vmlinuz-lab'), kernel);
       renameSync(join(folder, 'initrd'), initrd);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    });
   }
   touch(kernel, initrd);
   return { kernel, initrd };
@@ -92,9 +90,8 @@ export function withTable({ kernel, initrd }, name, table) {
   return { kernel, initrd: file };
 }
 
-function fetchPackage() {
-  const folder = mkdtempSync(join(cache, 'fetch-'));
-  try {
+const fetchPackage = () =>
+  withScratch(cache, 'fetch', (folder) => {
     const name = dependencies('linux-image-amd64').find((each) => each.startsWith('linux-image-'));
     if (name === undefined)
       throw new LabError('apt knows no kernel: linux-image-amd64 has no package', 'run: apt-get update');
@@ -102,23 +99,16 @@ function fetchPackage() {
     const archive = join(cache, basename(file));
     renameSync(file, archive);
     return archive;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
+  });
 
-function unpack(archive, release, { kernel, initrd }) {
-  const folder = mkdtempSync(join(cache, 'unpack-'));
-  try {
+const unpack = (archive, release, { kernel, initrd }) =>
+  withScratch(cache, 'unpack', (folder) => {
     execFileSync('dpkg-deb', ['-x', archive, folder]);
     const modules = closure(join(folder, 'lib/modules', release, 'kernel'), allModules);
     writeFileSync(join(folder, 'initrd'), initialFileSystem(modules, join(folder, 'boot', `config-${release}`)));
     renameSync(join(folder, 'boot', `vmlinuz-${release}`), kernel);
     renameSync(join(folder, 'initrd'), initrd);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
+  });
 
 const moduleName = (file) => basename(file).replace(/\.ko$/, '').replaceAll('-', '_');
 

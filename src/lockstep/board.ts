@@ -9,7 +9,7 @@ import type { Access, Page, Start } from './side.ts';
 
 /** What an access takes, as on the emulated processor (docs/emulator.md). */
 const accessNanoseconds = 1000n;
-const chunkBytes = 4096;
+const zeros = new Uint8Array(4096);
 
 export class Board {
   readonly #pc: Pc;
@@ -36,9 +36,10 @@ export class Board {
   load(image: Uint8Array, options: BootOptions, memoryBytes: number): Start {
     this.#pc.load(image, options);
     const pages: Page[] = [];
-    for (let at = 0; at < memoryBytes; at += chunkBytes) {
-      const bytes = this.#machine.memory.read(at, chunkBytes);
-      if (bytes.some((byte) => byte !== 0)) pages.push({ address: BigInt(at), bytes });
+    const bytes = new Uint8Array(zeros.length);
+    for (let at = 0; at < memoryBytes; at += bytes.length) {
+      this.#machine.memory.readInto(at, bytes);
+      if (Buffer.compare(bytes, zeros) !== 0) pages.push({ address: BigInt(at), bytes: bytes.slice() });
     }
     const [vcpu] = this.#machine.vcpus;
     if (vcpu === undefined) throw new RangeError('a machine has at least one processor');

@@ -1,7 +1,7 @@
 // The Bochs lab: a Linux on a processor with VMX, which Bochs interprets: no rights, no KVM, and minutes.
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { ReadStream } from 'node:tty';
 import { cpio } from '../cpio.mjs';
 import { debianKernel, smallKernel } from '../kernel.mjs';
 import { jobOf, start, statusIn } from '../process.mjs';
+import { withScratch } from '../scratch.mjs';
 import { filesFor } from './files.mjs';
 import { at, megabytes, writeImages } from './image.mjs';
 import { variants } from './variants.mjs';
@@ -73,19 +74,15 @@ function readerOf(line) {
 }
 
 /** Descriptors of files and pipes whose names are gone: nothing is left of them when the machine ends. */
-function open(...parts) {
-  const folder = mkdtempSync(join(tmpdir(), 'vtkit-bochs-'));
-  try {
+const open = (...parts) =>
+  withScratch(tmpdir(), 'vtkit-bochs', (folder) => {
     writeImages(folder, ...parts);
     writeFileSync(join(folder, 'bochsrc'), bochsrc);
     return {
       inputs: files.map((name) => openSync(join(folder, name), 'r+')),
       pipes: ports.map((name) => pipe(join(folder, name))),
     };
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
+  });
 
 /**
  * Boots a variant and runs a command in it, with this process' output and errors.

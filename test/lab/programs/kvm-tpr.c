@@ -66,7 +66,7 @@ static void set_processor(const Vm* vm, int bits) {
 int main(void) {
   for (size_t i = 0; i < sizeof guests / sizeof *guests; i++) {
     const Vm vm = create_vm(kBytes, guests[i].chips);
-    show_all_features(&vm);
+    show_all_features(&vm, vm.vcpu);
     memcpy(vm.memory + kCode, guests[i].code, (size_t)(guests[i].end - guests[i].code));
     set_processor(&vm, guests[i].bits);
     const int stats = ioctl(vm.vcpu, KVM_GET_STATS_FD, NULL);

@@ -1,4 +1,4 @@
-// vm.h: one virtual machine of /dev/kvm with one processor, for programs that run in a lab.
+// vm.h: one virtual machine of /dev/kvm, for programs that run in a lab.
 #ifndef VTKIT_TEST_LAB_VM_H
 #define VTKIT_TEST_LAB_VM_H
 #include <fcntl.h>
@@ -25,7 +25,16 @@ static inline void demand(int fine, const char* what) {
 
 #define DEMAND(descriptor, request, ...) demand(ioctl(descriptor, request, __VA_ARGS__) >= 0, #request)
 
-// A machine with memory from address 0 on; with `chips` it has KVM's interrupt controllers and timer.
+static inline int create_vcpu(const Vm* vm, int number, struct kvm_run** run) {
+  const int vcpu = ioctl(vm->vm, KVM_CREATE_VCPU, number);
+  demand(vcpu >= 0, "KVM_CREATE_VCPU");
+  const int shared = ioctl(vm->system, KVM_GET_VCPU_MMAP_SIZE, 0);
+  *run = mmap(NULL, (size_t)shared, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+  demand(*run != MAP_FAILED, "mmap of the vCPU");
+  return vcpu;
+}
+
+// A machine with one processor and memory from address 0 on; with `chips` it has KVM's interrupt controllers and timer.
 static inline Vm create_vm(size_t bytes, int chips) {
   Vm made = {.system = open("/dev/kvm", O_RDWR)};
   demand(made.system >= 0, "/dev/kvm");
@@ -41,20 +50,16 @@ static inline Vm create_vm(size_t bytes, int chips) {
   demand(made.memory != MAP_FAILED, "mmap");
   struct kvm_userspace_memory_region region = {0, 0, 0, bytes, (uintptr_t)made.memory};
   DEMAND(made.vm, KVM_SET_USER_MEMORY_REGION, &region);
-  made.vcpu = ioctl(made.vm, KVM_CREATE_VCPU, 0);
-  demand(made.vcpu >= 0, "KVM_CREATE_VCPU");
-  const int shared = ioctl(made.system, KVM_GET_VCPU_MMAP_SIZE, 0);
-  made.run = mmap(NULL, (size_t)shared, PROT_READ | PROT_WRITE, MAP_SHARED, made.vcpu, 0);
-  demand(made.run != MAP_FAILED, "mmap of the vCPU");
+  made.vcpu = create_vcpu(&made, 0, &made.run);
   return made;
 }
 
 // The guest sees what KVM can show.
-static inline void show_all_features(const Vm* vm) {
+static inline void show_all_features(const Vm* vm, int vcpu) {
   struct kvm_cpuid2* cpuid = calloc(1, sizeof *cpuid + 256 * sizeof(struct kvm_cpuid_entry2));
   cpuid->nent = 256;
   DEMAND(vm->system, KVM_GET_SUPPORTED_CPUID, cpuid);
-  DEMAND(vm->vcpu, KVM_SET_CPUID2, cpuid);
+  DEMAND(vcpu, KVM_SET_CPUID2, cpuid);
   free(cpuid);
 }
 
