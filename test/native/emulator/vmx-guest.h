@@ -58,6 +58,12 @@ class VmxGuest : public Guest {
   uint64_t field(Field name) { return processor->cpu().vmx.vmcs.get(name); }
   void field(Field name, uint64_t value) { processor->cpu().vmx.vmcs.set(name, value); }
   void control(Field name, uint64_t bits) { field(name, field(name) | bits); }
+  /** Makes it a guest of 32 bits under a host of 64; CR3 and CR4 say how it pages. */
+  void narrow() {
+    field(Field::entryControls, field(Field::entryControls) & ~uint64_t{emulator::vmx::onEntry::kIa32eModeGuest});
+    field(Field::guestCsAccessRights, 0xc09b);
+    put<uint64_t>(kGdt + 8, 0x00cf9b000000ffff);
+  }
   bool inGuest() { return processor->cpu().guest; }
   uint64_t reason() { return field(Field::exitReason); }
   uint64_t basicReason() { return reason() & 0xffff; }
