@@ -196,6 +196,7 @@ TEST("an injected event takes the place of blocking by MOV SS and of pending deb
   guest.field(Field::guestPendingDebugExceptions, kB0);
   guest.enter("\x90");
   CHECK_EQUAL(guest.field(Field::guestRip), VmxGuest::kHandler);
+  CHECK_EQUAL(guest.field(Field::guestRsp), VmxGuest::kGuestStack - 40);  // of one event
   CHECK_EQUAL(guest.field(Field::guestInterruptibilityState), 0u);
   CHECK_EQUAL(guest.field(Field::guestPendingDebugExceptions), 0u);
 }

@@ -312,14 +312,16 @@ TEST("what a control does not ask for does not exit, and what RFLAGS.IF or block
   }
 }
 
-TEST("an NMI and an interrupt that do not exit are delivered, and end blocking by STI") {
+TEST("an NMI, an interrupt and a debug exception that do not exit are delivered, and end blocking by STI") {
+  constexpr uint64_t kOwnHandler = 0x3800;
   const struct {
+    uint64_t vector;
     Break prepare;
     uint64_t blocking;
   } rows[] = {
-      {both(kDue[5].prepare, take(Field::pinBasedControls, pin::kNmiExiting)), kNmiBlocked},
-      {both(kDue[7].prepare, take(Field::pinBasedControls, pin::kExternalInterruptExiting)), 0},
-      {both(kDue[2].prepare, set(Field::exceptionBitmap, 0)), 0},
+      {2, both(kDue[5].prepare, take(Field::pinBasedControls, pin::kNmiExiting)), kNmiBlocked},
+      {0x55, both(kDue[7].prepare, take(Field::pinBasedControls, pin::kExternalInterruptExiting)), 0},
+      {1, both(kDue[2].prepare, set(Field::exceptionBitmap, 0)), 0},
   };
   for (const auto& row : rows) {
     for (const uint64_t sti : {0, 1}) {
@@ -327,10 +329,13 @@ TEST("an NMI and an interrupt that do not exit are delivered, and end blocking b
       row.prepare(guest);
       kInterruptsOn(guest);
       guest.field(Field::guestInterruptibilityState, sti);
+      guest.put<uint64_t>(VmxGuest::kIdt + 16 * row.vector, kOwnHandler | 8u << 16 | uint64_t{0x8e00} << 32);
       guest.write(VmxGuest::kHandler, kVmcall);
+      guest.write(kOwnHandler, kVmcall);
       guest.enter("\x90\x90\x90");
       CHECK_EQUAL(guest.reason(), number(ExitReason::vmcall));
-      CHECK_EQUAL(guest.field(Field::guestRip), VmxGuest::kHandler);
+      CHECK_EQUAL(guest.field(Field::guestRip), kOwnHandler);
+      CHECK_EQUAL(guest.field(Field::guestRsp), VmxGuest::kGuestStack - 40);
       CHECK_EQUAL(guest.field(Field::guestInterruptibilityState), row.blocking);
       CHECK_EQUAL(guest.field(Field::idtVectoringInformation), 0u);
     }
