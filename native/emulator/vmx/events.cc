@@ -88,8 +88,7 @@ bool Emulator::takeGuestEvent() {
     return true;
   };
   if (vmx.activity == Activity::waitForSipi) return false;
-  // 27.7.7: in the shutdown state it waits for what ends that.
-  if (vmx.trapDue && vmx.activity != Activity::shutdown) return exits(vmx.trapReason, vmx.trapQualification);
+  if (trapIsDue(vmx)) return exits(vmx.trapReason, vmx.trapQualification);
   if (vmx.monitorTrapDue) return exits(ExitReason::monitorTrapFlag);
   if (vmx.pendingDebug != 0) {
     const uint64_t conditions = vmx.pendingDebug;

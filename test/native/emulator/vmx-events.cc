@@ -235,37 +235,42 @@ std::pair<uint64_t, uint64_t> cause(VmxGuest& guest) {
   return {guest.reason(), guest.field(Field::exitInterruptionInformation)};
 }
 
-/** What may be due behind a VM entry, from what goes first (SDM Vol. 3C, 27.7.4 to 27.7.8). */
+const Break kDebug = both(set(Field::exceptionBitmap, 1u << 1), set(Field::guestPendingDebugExceptions, kEnabled | 1));
+const Break kNmiWindow = both(add(Field::pinBasedControls, pin::kNmiExiting | pin::kVirtualNmis),
+                              add(Field::primaryControls, primary::kNmiWindowExiting));
+const Break kInterruptWindow = both(add(Field::primaryControls, primary::kInterruptWindowExiting), kInterruptsOn);
+const Break kInit = [](VmxGuest& guest) {
+  bus::InterruptMessage message;
+  message.broadcast = true;
+  message.mode = bus::DeliveryMode::init;
+  guest.processor->apic().accept(message);
+};
+const Break kNmi = [](VmxGuest& guest) {
+  guest.control(Field::pinBasedControls, pin::kNmiExiting);
+  guest.processor->cpu().nmiMasked = true;  // not to be taken by the host
+  guest.processor->nmi();
+};
+const Break kInterrupt = [](VmxGuest& guest) {
+  guest.control(Field::pinBasedControls, pin::kExternalInterruptExiting);
+  guest.control(Field::exitControls, onExit::kAcknowledgeInterrupt);
+  guest.processor->interrupt(0x55);
+};
+
+/** What may be due behind a VM entry, from what goes first (27.7.3 to 27.7.8). */
 const struct Due {
   const char* what;
   Break prepare;
   uint64_t reason, information;
 } kDue[] = {
-    {"TPR below threshold", all({tprShadow(secondary::kVirtualizeApicAccesses), set(Field::tprThreshold, 1)}), 43, 0},
+    {"TPR below threshold", both(tprShadow(secondary::kVirtualizeApicAccesses), set(Field::tprThreshold, 1)), 43, 0},
+    {"INIT", kInit, 3, 0},
     {"monitor trap", inject(7u << 8), 37, 0},
-    {"debug exception",
-     both(set(Field::exceptionBitmap, 1u << 1), set(Field::guestPendingDebugExceptions, kEnabled | 1)), 0,
-     kDebugException},
+    {"debug exception", kDebug, 0, kDebugException},
     {"preemption timer", add(Field::pinBasedControls, pin::kPreemptionTimer), 52, 0},
-    {"NMI window",
-     both(add(Field::pinBasedControls, pin::kNmiExiting | pin::kVirtualNmis),
-          add(Field::primaryControls, primary::kNmiWindowExiting)),
-     8, 0},
-    {"NMI",
-     [](VmxGuest& guest) {
-       guest.control(Field::pinBasedControls, pin::kNmiExiting);
-       guest.processor->cpu().nmiMasked = true;  // not to be taken by the host
-       guest.processor->nmi();
-     },
-     0, 0x80000202},
-    {"interrupt window", both(add(Field::primaryControls, primary::kInterruptWindowExiting), kInterruptsOn), 7, 0},
-    {"external interrupt",
-     [](VmxGuest& guest) {
-       guest.control(Field::pinBasedControls, pin::kExternalInterruptExiting);
-       guest.control(Field::exitControls, onExit::kAcknowledgeInterrupt);
-       guest.processor->interrupt(0x55);
-     },
-     1, 0x80000055},
+    {"NMI window", kNmiWindow, 8, 0},
+    {"NMI", kNmi, 0, 0x80000202},
+    {"interrupt window", kInterruptWindow, 7, 0},
+    {"external interrupt", kInterrupt, 1, 0x80000055},
 };
 
 }  // namespace
@@ -292,12 +297,11 @@ TEST("what a control does not ask for does not exit, and what RFLAGS.IF or block
   } rows[] = {
       {"nothing", [](VmxGuest&) {}},
       {"virtual NMIs without the window", add(Field::pinBasedControls, pin::kNmiExiting | pin::kVirtualNmis)},
-      {"the NMI window while NMIs are blocked",
-       both(kDue[4].prepare, set(Field::guestInterruptibilityState, kNmiBlocked))},
-      {"an NMI while NMIs are blocked", both(kDue[5].prepare, set(Field::guestInterruptibilityState, kNmiBlocked))},
-      {"the interrupt window while interrupts are off", both(kDue[6].prepare, take(Field::guestRflags, 0x200))},
+      {"the NMI window while NMIs are blocked", both(kNmiWindow, set(Field::guestInterruptibilityState, kNmiBlocked))},
+      {"an NMI while NMIs are blocked", both(kNmi, set(Field::guestInterruptibilityState, kNmiBlocked))},
+      {"the interrupt window while interrupts are off", both(kInterruptWindow, take(Field::guestRflags, 0x200))},
       {"interrupts without their exit, while they are off",
-       both(kDue[7].prepare, take(Field::pinBasedControls, pin::kExternalInterruptExiting))},
+       both(kInterrupt, take(Field::pinBasedControls, pin::kExternalInterruptExiting))},
       {"interrupts on, and none", kInterruptsOn},
       {"exits of interrupts, and none", add(Field::pinBasedControls, pin::kExternalInterruptExiting)},
       {"exits of interrupts that stay, and none", both(add(Field::pinBasedControls, pin::kExternalInterruptExiting),
@@ -319,9 +323,9 @@ TEST("an NMI, an interrupt and a debug exception that do not exit are delivered,
     Break prepare;
     uint64_t blocking;
   } rows[] = {
-      {2, both(kDue[5].prepare, take(Field::pinBasedControls, pin::kNmiExiting)), kNmiBlocked},
-      {0x55, both(kDue[7].prepare, take(Field::pinBasedControls, pin::kExternalInterruptExiting)), 0},
-      {1, both(kDue[2].prepare, set(Field::exceptionBitmap, 0)), 0},
+      {2, both(kNmi, take(Field::pinBasedControls, pin::kNmiExiting)), kNmiBlocked},
+      {0x55, both(kInterrupt, take(Field::pinBasedControls, pin::kExternalInterruptExiting)), 0},
+      {1, both(kDebug, set(Field::exceptionBitmap, 0)), 0},
   };
   for (const auto& row : rows) {
     for (const uint64_t sti : {0, 1}) {
@@ -345,7 +349,7 @@ TEST("an NMI, an interrupt and a debug exception that do not exit are delivered,
 TEST("an interrupt waits for the instruction behind STI and MOV SS, also where it exits") {
   for (const uint64_t blocking : {0, 1, 2}) {
     VmxGuest guest;
-    kDue[7].prepare(guest);
+    kInterrupt(guest);
     kInterruptsOn(guest);
     guest.field(Field::guestInterruptibilityState, blocking);
     guest.enter("\x90\x90");
