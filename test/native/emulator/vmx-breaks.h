@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "emulator/cpu-model.h"
 #include "test/native/emulator/vmx-guest.h"
 
 namespace vtkit::test {
@@ -37,6 +38,16 @@ inline Break activate(uint32_t bits) {
 inline Break all(const std::vector<Break>& parts) {
   return [=](VmxGuest& guest) {
     for (const Break& part : parts) part(guest);
+  };
+}
+/** On a processor that does not announce a feature. */
+inline Break without(const emulator::CpuidBit& feature) {
+  return [=](VmxGuest& guest) {
+    std::vector<emulator::CpuidRow> rows = guest.processor->cpuid();
+    for (emulator::CpuidRow& row : rows) {
+      if (row.leaf == feature.leaf && row.subleaf == feature.subleaf) row.*feature.word &= ~(1u << feature.bit);
+    }
+    guest.processor->setCpuid(rows);
   };
 }
 inline Break inject(uint64_t information) { return set(Field::entryInterruptionInformation, information | 1u << 31); }

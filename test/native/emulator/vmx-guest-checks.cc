@@ -257,6 +257,12 @@ TEST("each condition of the guest state fails the entry alone") {
        kGuestState, 32);
 }
 
+TEST("a base is as wide as five levels of paging if the processor has them, else as four") {
+  const Break wide = base(kFs, uint64_t{1} << 50);
+  hold({{"57 bits", wide}, {"48 bits", without(emulator::model::kLa57)}}, 0);
+  hold({{"57 bits without five levels", both(without(emulator::model::kLa57), wide)}}, kGuestState);
+}
+
 TEST("each condition of the link pointer fails the entry alone") {
   using vmx::kRevision;
   constexpr uint32_t kShadow = 1u << 31;

@@ -54,20 +54,19 @@ TEST("the host's EFER has both bits of its address space, or none") {
   hold({{"none", both(loads, set(Field::hostEfer, 0))}}, 0, 32);
   hold({{"LMA", both(loads, set(Field::hostEfer, 0x400))}, {"LME", both(loads, set(Field::hostEfer, 0x100))}}, 8, 32);
 }
+
+TEST("a base is as wide as five levels of paging if the processor has them, else as four") {
+  const Break base = set(Field::hostFsBase, uint64_t{1} << 50);
+  hold({{"57 bits", base}, {"48 bits", without(emulator::model::kLa57)}}, 0);
+  hold({{"57 bits without five levels", both(without(emulator::model::kLa57), base)}}, 8);
+}
+
 TEST("a PAT has types of 0 to 7, and EFER the bits that CPUID announces") {
   const Break loadsPat = add(Field::exitControls, vmx::onExit::kLoadPat);
   const Break loadsEfer = add(Field::exitControls, vmx::onExit::kLoadEfer);
-  const auto without = [](uint32_t bits) {
-    return [=](VmxGuest& guest) {
-      std::vector<emulator::CpuidRow> rows = guest.processor->cpuid();
-      for (emulator::CpuidRow& row : rows) row.edx &= row.leaf == 0x80000001 ? ~bits : ~0u;
-      guest.processor->setCpuid(rows);
-    };
-  };
-  constexpr uint32_t kSyscall = 1u << 11, kNx = 1u << 20;
   hold({{"SCE and NXE", both(loadsEfer, set(Field::hostEfer, 0xd01))}}, 0);
   hold({{"type 32", both(loadsPat, set(Field::hostPat, 0x20))},
-        {"SCE without SYSCALL", all({without(kSyscall), loadsEfer, set(Field::hostEfer, 0x501)})},
-        {"NXE without NX", all({without(kNx), loadsEfer, set(Field::hostEfer, 0xd00)})}},
+        {"SCE without SYSCALL", all({without(emulator::model::kSyscall), loadsEfer, set(Field::hostEfer, 0x501)})},
+        {"NXE without NX", all({without(emulator::model::kNx), loadsEfer, set(Field::hostEfer, 0xd00)})}},
        8);
 }
