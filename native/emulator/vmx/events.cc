@@ -10,6 +10,7 @@ namespace vtkit::emulator::vmx {
 
 bool exceptionLeaves(Cpu& cpu, uint8_t vector, EventType type, bool hasError, uint32_t error) {
   Vmx& vmx = cpu.vmx;
+  // The vector tells the exception: INT n does not come here.
   bool listed = (field(cpu, Field::exceptionBitmap) >> (vector & 31) & 1) != 0;
   if (vector == kPfFault) {
     const bool matches =
