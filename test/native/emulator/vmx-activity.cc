@@ -10,20 +10,13 @@ namespace {
 
 constexpr uint64_t kHlt = 1, kShutdown = 2, kWaitForSipi = 3, kNmiBlocked = 8, kInterruptFlag = 0x200;
 constexpr uint64_t kApicPage = 0x50000;
-const std::string kVmcall = BYTES("\x0f\x01\xc1");
 
 const Break kNothing = [](VmxGuest&) {};
 const Break kNmi = [](VmxGuest& guest) { guest.processor->nmi(); };
 const Break kInterrupt = [](VmxGuest& guest) { guest.processor->interrupt(0x55); };
 const Break kTime = [](VmxGuest& guest) { guest.processor->advanceTo(guest.processor->nextEvent()); };
 Break signal(bus::DeliveryMode mode, uint8_t vector = 0) {
-  return [=](VmxGuest& guest) {
-    bus::InterruptMessage message;
-    message.broadcast = true;
-    message.mode = mode;
-    message.vector = vector;
-    guest.processor->apic().accept(message);
-  };
+  return [=](VmxGuest& guest) { guest.send(mode, vector); };
 }
 Break pins(uint32_t bits) { return add(Field::pinBasedControls, bits); }
 Break timer(uint64_t value) { return both(pins(pin::kPreemptionTimer), set(Field::vmxPreemptionTimerValue, value)); }

@@ -8,9 +8,6 @@ using namespace vtkit::emulator::vmx;
 
 namespace {
 
-uint64_t number(ExitReason reason) { return static_cast<uint64_t>(reason); }
-
-const std::string kVmcall = BYTES("\x0f\x01\xc1");
 constexpr uint64_t kList = 0x100000, kMovSs = 2, kNmiBlocked = 8, kB0 = 1 | 1u << 12, kPg = 0x80000000;
 constexpr uint32_t kKernelGsBase = 0xc0000102;
 

@@ -7,8 +7,6 @@ using namespace vtkit::emulator::vmx;
 
 namespace {
 
-uint64_t number(ExitReason reason) { return static_cast<uint64_t>(reason); }
-
 constexpr uint64_t kMovSs = 2, kNmiBlocked = 8, kSingleStep = 1u << 14, kEnabled = 1u << 12, kTf = 1u << 8;
 constexpr uint64_t kDebugException = 0x80000301;
 
@@ -228,8 +226,6 @@ TEST("code of an unrestricted guest with 16-bit operands may lie above 64 KiB") 
 
 namespace {
 
-const std::string kVmcall = BYTES("\x0f\x01\xc1");
-
 /** What an exit says of its event: the reason, and the interruption information where it has some. */
 std::pair<uint64_t, uint64_t> cause(VmxGuest& guest) {
   return {guest.reason(), guest.field(Field::exitInterruptionInformation)};
@@ -239,12 +235,7 @@ const Break kDebug = both(set(Field::exceptionBitmap, 1u << 1), set(Field::guest
 const Break kNmiWindow = both(add(Field::pinBasedControls, pin::kNmiExiting | pin::kVirtualNmis),
                               add(Field::primaryControls, primary::kNmiWindowExiting));
 const Break kInterruptWindow = both(add(Field::primaryControls, primary::kInterruptWindowExiting), kInterruptsOn);
-const Break kInit = [](VmxGuest& guest) {
-  bus::InterruptMessage message;
-  message.broadcast = true;
-  message.mode = bus::DeliveryMode::init;
-  guest.processor->apic().accept(message);
-};
+const Break kInit = [](VmxGuest& guest) { guest.send(bus::DeliveryMode::init); };
 const Break kNmi = [](VmxGuest& guest) {
   guest.control(Field::pinBasedControls, pin::kNmiExiting);
   guest.processor->cpu().nmiMasked = true;  // not to be taken by the host

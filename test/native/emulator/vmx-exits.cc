@@ -53,14 +53,6 @@ void protectedMode(VmxGuest& guest) {
   guest.field(Field::guestCr4, (guest.field(Field::guestCr4) & ~uint64_t{0x20}) | 0x10);
 }
 
-void send(VmxGuest& guest, bus::DeliveryMode mode, uint8_t vector) {
-  bus::InterruptMessage message;
-  message.broadcast = true;
-  message.mode = mode;
-  message.vector = vector;
-  guest.processor->apic().accept(message);
-}
-
 std::string at(const std::string& opcode, uint64_t address) { return opcode + bytesOf(static_cast<uint32_t>(address)); }
 
 constexpr uint32_t kFailed = 1u << 31;
@@ -85,10 +77,10 @@ const Row kRows[] = {
      },
      "\x90", 0, 0},
     {ExitReason::tripleFault, [](VmxGuest& guest) { guest.field(Field::guestIdtrLimit, 0); }, BYTES("\x0f\x0b"), 0, 0},
-    {ExitReason::initSignal, [](VmxGuest& guest) { send(guest, bus::DeliveryMode::init, 0); }, "\x90", 0, 0},
+    {ExitReason::initSignal, [](VmxGuest& guest) { guest.send(bus::DeliveryMode::init); }, "\x90", 0, 0},
     {ExitReason::startupIpi, [](VmxGuest& guest) { guest.field(Field::guestActivityState, 3); }, "\x90", 0x9a, 0, 0,
      [](VmxGuest& guest) {
-       send(guest, bus::DeliveryMode::startup, 0x9a);
+       guest.send(bus::DeliveryMode::startup, 0x9a);
        guest.processor->run();
      }},
     {ExitReason::interruptWindow,
