@@ -277,8 +277,10 @@ Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
     passBoundary();
     if (!done && cpu.halted) {
       cpu.shadow = false;
-      if (guest && cpu.guest) cpu.vmx.activity = vmx::Activity::hlt;
-      return Stop::halted;
+      if (!guest) return Stop::halted;
+      cpu.halted = false;
+      cpu.vmx.activity = vmx::Activity::hlt;
+      continue;  // something may be due at once
     }
     if (done && (traps || cpu.dataHits != 0 || cpu.stepNow)) {
       // Under BTF only a branch that was taken traps; RIP tells, as the block was one instruction.

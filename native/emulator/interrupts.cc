@@ -164,6 +164,7 @@ void deliverFault(Cpu& cpu) {
     if (cpu.guest && vmx::exceptionLeaves(cpu, current.vector, vmx::kHardwareException, hasError, current.error)) {
       return vmx::makeExit(cpu);
     }
+    cpu.vmx.activity = vmx::Activity::active;  // not before an exit of the exception itself (28.1)
     cpu.vmx.vectoring = {vmx::eventInformation(current.vector, vmx::kHardwareException, hasError), current.error, 0};
     // Faults return to their instruction with RF set, so that an instruction breakpoint does not hit again.
     const bool faultClass = current.vector != kDb && current.vector != kBp && current.vector != kOfTrap;
@@ -171,6 +172,7 @@ void deliverFault(Cpu& cpu) {
     if (faultClass && cpu.protectedMode()) cpu.rflags |= kRf;
     if (deliver(cpu, current.vector, Source::exception, hasError, current.error)) {
       cpu.vmx.vectoring = {};
+      cpu.shadow = false;  // STI blocks up to an instruction or an exception, whichever comes first
       return;
     }
     if (!cpu.taskSwitched) cpu.rflags = before;

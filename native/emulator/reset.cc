@@ -126,6 +126,7 @@ bool Emulator::takeVmxInit() {
     return true;
   }
   const bool waits = cpu.vmx.activity == vmx::Activity::waitForSipi;
+  if (vmx::trapIsDue(cpu.vmx)) return true;  // goes first (27.7.7); the signal stays
   if (waits && (signals & kStartupSignal) != 0) {
     cpu.initSignals.store(0);
     vmx::leave(cpu, vmx::ExitReason::startupIpi, signals >> kStartupVectorShift & 0xff);

@@ -66,14 +66,14 @@ void loadGuestRegisters(Cpu& cpu) {
   cpu.rflags = field(cpu, Field::guestRflags);
 }
 
-void loadInterruptibility(Cpu& cpu, bool injects) {
+void loadInterruptibility(Cpu& cpu, bool vectors) {
   Vmx& vmx = cpu.vmx;
   const uint64_t state = field(cpu, Field::guestInterruptibilityState);
   const bool movSs = (state & kBlockingByMovSs) != 0, nmi = (state & kBlockingByNmi) != 0;
   cpu.shadow = false;
   // 27.7.1: behind an event that is injected there is no blocking by STI or MOV SS.
-  cpu.shadowNext = !injects && (state & (kBlockingBySti | kBlockingByMovSs)) != 0;
-  cpu.trapBlocked = !injects && movSs;
+  cpu.shadowNext = !vectors && (state & (kBlockingBySti | kBlockingByMovSs)) != 0;
+  cpu.trapBlocked = !vectors && movSs;
   vmx.virtualNmiMasked = false;
   if (pinBased(cpu, pin::kVirtualNmis)) {
     vmx.virtualNmiMasked = nmi;
@@ -81,10 +81,11 @@ void loadInterruptibility(Cpu& cpu, bool injects) {
   } else {
     cpu.nmiMasked = nmi;
   }
-  vmx.activity = injects ? Activity::active : static_cast<Activity>(field(cpu, Field::guestActivityState) & 3);
+  vmx.activity = vectors ? Activity::active : static_cast<Activity>(field(cpu, Field::guestActivityState) & 3);
   // 27.7.3: an event that is injected takes the place of debug exceptions that wait.
-  const bool waits = !injects && vmx.activity != Activity::shutdown && vmx.activity != Activity::waitForSipi;
-  const uint64_t pending = waits ? field(cpu, Field::guestPendingDebugExceptions) : 0;
+  const bool waits = !vectors && vmx.activity != Activity::shutdown && vmx.activity != Activity::waitForSipi;
+  uint64_t pending = waits ? field(cpu, Field::guestPendingDebugExceptions) : 0;
+  if ((pending & (kPendingSingleStep | kPendingEnabled)) == 0) pending = 0;
   // Behind MOV SS they join what the first instruction does; RFLAGS.TF says again that it steps.
   vmx.pendingDebug = cpu.trapBlocked ? 0 : pending & (kPendingSingleStep | 15);
   if (cpu.trapBlocked) cpu.dataHits = pending & 15;
@@ -97,7 +98,6 @@ void startTimer(Cpu& cpu) {
   vmx.preemptionStart = (ticksOf(cpu) + cpu.tscOffset) >> kPreemptionTimerRate;
   const uint64_t end = vmx.preemptionStart + field(cpu, Field::vmxPreemptionTimerValue);
   vmx.preemptionTick = (end << kPreemptionTimerRate) - cpu.tscOffset;
-  if (vmx.preemptionStart == end) vmx.preemptionTick = ticksOf(cpu);
 }
 
 /** The list of MSRs (27.4). 0, or the number of the entry that cannot be loaded. */
@@ -118,10 +118,6 @@ void inject(Cpu& cpu, uint32_t information) {
   const auto vector = static_cast<uint8_t>(information);
   const auto type = static_cast<EventType>(information >> 8 & 7);
   vmx.monitorTrapDue = vmx.monitorTrap;
-  if (type == kOtherEvent) {
-    vmx.monitorTrapDue = true;
-    return;
-  }
   const bool software = type >= kSoftwareInterrupt, hasError = (information & kEventHasError) != 0;
   const auto error = static_cast<uint32_t>(field(cpu, Field::entryExceptionErrorCode));
   const uint64_t length = software ? field(cpu, Field::entryInstructionLength) : 0;
@@ -150,7 +146,7 @@ void failEntry(Cpu& cpu, ExitReason reason, uint64_t qualification) {
 bool enterGuest(Cpu& cpu, bool launch) {
   Vmx& vmx = cpu.vmx;
   if (vmx.current == kNoVmcs || vmx.vmcs.shadow) return failInvalid(cpu);
-  if (cpu.shadow && vmx.blockedByMovSs) return fail(cpu, 26);
+  if (blockedByMovSs(cpu)) return fail(cpu, 26);
   if (launch == vmx.vmcs.launched) return fail(cpu, launch ? 4 : 5);
   const unsigned error = enter(cpu);
   return error == 0 || fail(cpu, error);
@@ -167,6 +163,8 @@ unsigned enter(Cpu& cpu) {
   }
   const auto information = static_cast<uint32_t>(field(cpu, Field::entryInterruptionInformation));
   const bool injects = (information & kEventValid) != 0;
+  // A monitor trap takes the place of nothing (27.7).
+  const bool vectors = injects && (information >> 8 & 7) != kOtherEvent;
   cpu.dataHits = 0;
   loadGuestRegisters(cpu);
   loadGuestSegments(cpu);
@@ -174,8 +172,8 @@ unsigned enter(Cpu& cpu) {
   cpu.ept = secondaryBased(cpu, secondary::kEnableEpt);
   if (cpu.ept) {
     for (unsigned i = 0; i < 4; i++) cpu.pointers[i] = field(cpu, pointerField(i));
-  } else if (usesPointers(cpu)) {
-    readPointers(cpu);  // checked above
+  } else {
+    readPointers(cpu);  // checked above, where PAE paging uses them
   }
   updateMode(cpu);
   updateUsable(cpu);
@@ -187,16 +185,15 @@ unsigned enter(Cpu& cpu) {
     return 0;
   }
   vmx.vmcs.launched = true;
-  loadInterruptibility(cpu, injects);
+  loadInterruptibility(cpu, vectors);
   startTimer(cpu);
   startVirtualApic(cpu);
   vmx.monitorTrap = primaryBased(cpu, primary::kMonitorTrapFlag);
-  vmx.monitorTrapDue = false;
+  vmx.monitorTrapDue = injects && !vectors;
   vmx.vectoring = {};
   cpu.attention.fetch_or(kInterrupt | kNmi | kInit);
   cpu.deadline.store(0);  // the timer is one more
-  if (injects) inject(cpu, information);
-  cpu.halted = cpu.guest && vmx.activity != Activity::active;
+  if (vectors) inject(cpu, information);
   return 0;
 }
 

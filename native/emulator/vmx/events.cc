@@ -10,18 +10,19 @@ namespace vtkit::emulator::vmx {
 
 bool exceptionLeaves(Cpu& cpu, uint8_t vector, EventType type, bool hasError, uint32_t error) {
   Vmx& vmx = cpu.vmx;
+  // The vector tells the exception: INT n does not come here.
   bool listed = (field(cpu, Field::exceptionBitmap) >> (vector & 31) & 1) != 0;
-  if (vector == kPfFault && type == kHardwareException) {
+  if (vector == kPfFault) {
     const bool matches =
         (error & field(cpu, Field::pageFaultErrorCodeMask)) == field(cpu, Field::pageFaultErrorCodeMatch);
     listed = listed == matches;
   }
   if (!listed) return false;
   uint64_t qualification = 0;
-  if (type == kHardwareException && vector == kPfFault) {
+  if (vector == kPfFault) {
     qualification = cpu.cr2;
     cpu.cr2 = vmx.cr2Before;
-  } else if (type != kSoftwareInterrupt && vector == kDb) {
+  } else if (vector == kDb) {
     qualification = vmx.debugConditions;
     cpu.dr6 = vmx.dr6Before;
   }
@@ -33,13 +34,8 @@ bool exceptionLeaves(Cpu& cpu, uint8_t vector, EventType type, bool hasError, ui
 
 namespace {
 
-bool nmiBlocked(const Cpu& cpu) { return pinBased(cpu, pin::kVirtualNmis) ? cpu.vmx.virtualNmiMasked : cpu.nmiMasked; }
-
-/** An NMI that waits, and that non-root operation does not block. */
-bool nmiWaits(const Cpu& cpu) {
-  if (cpu.nmis.load() == 0) return false;
-  return pinBased(cpu, pin::kVirtualNmis) || !cpu.nmiMasked;
-}
+/** An NMI that waits, and that non-root operation does not block: with virtual NMIs entry lifts all blocking. */
+bool nmiWaits(const Cpu& cpu) { return cpu.nmis.load() != 0 && !cpu.nmiMasked; }
 
 }  // namespace
 
@@ -54,19 +50,15 @@ bool Emulator::interruptWaits() const {
   return cpu.queuedVector >= 0 || apic_.pending() >= 0 || (apic_.takesExternal() && cpu.platform->interruptAsserted());
 }
 
+/** Whether something came meanwhile; what was due before is taken before the processor rests. */
 bool Emulator::guestWakes() {
   Cpu& cpu = *cpu_;
-  const Vmx& vmx = cpu.vmx;
+  const Activity activity = cpu.vmx.activity;
   if (cpu.initSignals.load() != 0) return true;
-  if (vmx.activity == Activity::waitForSipi) return false;
-  if (vmx.monitorTrapDue || ticks() >= vmx.preemptionTick) return true;
-  if (nmiWaits(cpu)) return true;
-  if (vmx.activity == Activity::shutdown) return false;
-  if (vmx.pendingDebug != 0) return true;
-  if (primaryBased(cpu, primary::kNmiWindowExiting) && !nmiBlocked(cpu)) return true;
-  const bool open = (flags(cpu) & kIf) != 0;
-  if (open && (vmx.virtualInterrupt || primaryBased(cpu, primary::kInterruptWindowExiting))) return true;
-  return (open || pinBased(cpu, pin::kExternalInterruptExiting)) && interruptWaits();
+  if (activity == Activity::waitForSipi) return false;
+  if (nmiWaits(cpu) || ticks() >= cpu.vmx.preemptionTick) return true;
+  if (activity == Activity::shutdown) return false;
+  return ((flags(cpu) & kIf) != 0 || pinBased(cpu, pin::kExternalInterruptExiting)) && interruptWaits();
 }
 
 /** Makes an exit, or delivers an event, if one is due. True if so. */
@@ -90,29 +82,29 @@ bool Emulator::takeGuestEvent() {
     vmx.vectoring = {eventInformation(vector, type, false), 0, 0};
     if (deliver(cpu, vector, Source::hardware, false, 0)) {
       vmx.vectoring = {};
+      cpu.shadow = false;
     } else {
       deliverFault(cpu);
     }
     return true;
   };
   if (vmx.activity == Activity::waitForSipi) return false;
-  if (vmx.trapDue) return exits(vmx.trapReason, vmx.trapQualification);
+  if (trapIsDue(vmx)) return exits(vmx.trapReason, vmx.trapQualification);
   if (vmx.monitorTrapDue) return exits(ExitReason::monitorTrapFlag);
-  if (vmx.pendingDebug != 0 && vmx.activity != Activity::shutdown && !(cpu.shadow && vmx.blockedByMovSs)) {
+  if (vmx.pendingDebug != 0) {
     const uint64_t conditions = vmx.pendingDebug;
     vmx.pendingDebug = 0;
-    vmx.activity = Activity::active;
     vmx.monitorTrapDue = vmx.monitorTrap;
     raiseDebug(cpu, conditions);
     deliverFault(cpu);
     return true;
   }
   if (ticks() >= vmx.preemptionTick) return exits(ExitReason::preemptionTimer);
-  if (vmx.activity != Activity::shutdown && primaryBased(cpu, primary::kNmiWindowExiting) && !nmiBlocked(cpu) &&
-      !cpu.shadow) {
+  // The control needs virtual NMIs.
+  if (primaryBased(cpu, primary::kNmiWindowExiting) && !vmx.virtualNmiMasked && !cpu.shadow) {
     return exits(ExitReason::nmiWindow);
   }
-  if (nmiWaits(cpu) && !(cpu.shadow && vmx.blockedByMovSs)) {
+  if (nmiWaits(cpu) && !blockedByMovSs(cpu)) {
     cpu.nmis--;
     if (pinBased(cpu, pin::kNmiExiting)) {
       return exitsFor(ExitReason::exceptionOrNmi, eventInformation(2, kNmiEvent, false));

@@ -100,11 +100,11 @@ void saveGuest(Cpu& cpu) {
 
   const bool masked = pinBased(cpu, pin::kVirtualNmis) ? vmx.virtualNmiMasked : cpu.nmiMasked;
   uint64_t interruptibility = masked ? kBlockingByNmi : 0;
-  if (cpu.shadow) interruptibility |= vmx.blockedByMovSs ? kBlockingByMovSs : kBlockingBySti;
+  if (cpu.shadow) interruptibility |= blockedByMovSs(cpu) ? kBlockingByMovSs : kBlockingBySti;
   vmcs.set(Field::guestInterruptibilityState, interruptibility);
   vmcs.set(Field::guestActivityState, static_cast<uint32_t>(vmx.activity));
   uint64_t pending = vmx.pendingDebug;
-  if (cpu.shadow && vmx.blockedByMovSs) {
+  if (blockedByMovSs(cpu)) {
     pending |= cpu.dataHits | ((cpu.rflags & kTf) != 0 && !stepsOnBranches(cpu) ? kPendingSingleStep : 0);
   }
   if ((pending & 15) != 0) pending |= kPendingEnabled;

@@ -54,4 +54,9 @@ struct Vmx {
   bool virtualInterrupt = false;     // is pending, and recognised
 };
 
+/** Whether Vmx::trapDue makes an exit now: a processor that rests too deep for it does so when it has been woken. */
+inline bool trapIsDue(const Vmx& vmx) {
+  return vmx.trapDue && vmx.activity != Activity::shutdown && vmx.activity != Activity::waitForSipi;
+}
+
 }  // namespace vtkit::emulator::vmx

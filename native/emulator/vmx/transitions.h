@@ -25,6 +25,9 @@ inline uint32_t eventInformation(uint8_t vector, EventType type, bool hasError) 
   return vector | type << 8 | (hasError ? kEventHasError : 0) | kEventValid;
 }
 
+/** MOV SS or POP SS was the instruction before; of STI, Cpu::shadow is set alone. */
+inline bool blockedByMovSs(const Cpu& cpu) { return cpu.shadow && cpu.vmx.blockedByMovSs; }
+
 // Interruptibility (table 25-3) and pending debug exceptions (table 25-4)
 inline constexpr uint64_t kBlockingBySti = 1, kBlockingByMovSs = 2, kBlockingByNmi = 8;
 inline constexpr uint64_t kPendingEnabled = 1u << 12, kPendingSingleStep = 1u << 14;

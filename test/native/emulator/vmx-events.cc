@@ -1,13 +1,11 @@
 // What is due between two instructions of a guest, and in which order (SDM Vol. 3C, 26.5.2, 27.6 and 27.7).
-#include "test/native/emulator/vmx-guest.h"
+#include "test/native/emulator/vmx-breaks.h"
 
 using namespace vtkit;
 using namespace vtkit::test;
 using namespace vtkit::emulator::vmx;
 
 namespace {
-
-uint64_t number(ExitReason reason) { return static_cast<uint64_t>(reason); }
 
 constexpr uint64_t kMovSs = 2, kNmiBlocked = 8, kSingleStep = 1u << 14, kEnabled = 1u << 12, kTf = 1u << 8;
 constexpr uint64_t kDebugException = 0x80000301;
@@ -150,8 +148,6 @@ TEST("an NMI window opens at once, behind the instruction behind MOV SS, at an i
   windowAt(VmxGuest::kGuestCode + 1);
   guest.field(Field::guestActivityState, 1);
   guest.again();
-  CHECK_EQUAL(guest.inGuest(), true);  // halted: whoever runs the processor looks again
-  guest.processor->run();
   windowAt(VmxGuest::kGuestCode + 1);
   guest.field(Field::guestActivityState, 1);
   guest.field(Field::entryInterruptionInformation, kDebugException);
@@ -226,4 +222,163 @@ TEST("code of an unrestricted guest with 16-bit operands may lie above 64 KiB") 
   guest.again();
   CHECK_EQUAL(guest.reason(), number(ExitReason::vmcall));
   CHECK_EQUAL(guest.field(Field::guestRip), kFar + 1);
+}
+
+namespace {
+
+/** What an exit says of its event: the reason, and the interruption information where it has some. */
+std::pair<uint64_t, uint64_t> cause(VmxGuest& guest) {
+  return {guest.reason(), guest.field(Field::exitInterruptionInformation)};
+}
+
+const Break kDebug = both(set(Field::exceptionBitmap, 1u << 1), set(Field::guestPendingDebugExceptions, kEnabled | 1));
+const Break kNmiWindow = both(add(Field::pinBasedControls, pin::kNmiExiting | pin::kVirtualNmis),
+                              add(Field::primaryControls, primary::kNmiWindowExiting));
+const Break kInterruptWindow = both(add(Field::primaryControls, primary::kInterruptWindowExiting), kInterruptsOn);
+const Break kInit = [](VmxGuest& guest) { guest.send(bus::DeliveryMode::init); };
+const Break kNmi = [](VmxGuest& guest) {
+  guest.control(Field::pinBasedControls, pin::kNmiExiting);
+  guest.processor->cpu().nmiMasked = true;  // not to be taken by the host
+  guest.processor->nmi();
+};
+const Break kInterrupt = [](VmxGuest& guest) {
+  guest.control(Field::pinBasedControls, pin::kExternalInterruptExiting);
+  guest.control(Field::exitControls, onExit::kAcknowledgeInterrupt);
+  guest.processor->interrupt(0x55);
+};
+
+/** What may be due behind a VM entry, from what goes first (27.7.3 to 27.7.8). */
+const struct Due {
+  const char* what;
+  Break prepare;
+  uint64_t reason, information;
+} kDue[] = {
+    {"TPR below threshold", both(tprShadow(secondary::kVirtualizeApicAccesses), set(Field::tprThreshold, 1)), 43, 0},
+    {"INIT", kInit, 3, 0},
+    {"monitor trap", inject(7u << 8), 37, 0},
+    {"debug exception", kDebug, 0, kDebugException},
+    {"preemption timer", add(Field::pinBasedControls, pin::kPreemptionTimer), 52, 0},
+    {"NMI window", kNmiWindow, 8, 0},
+    {"NMI", kNmi, 0, 0x80000202},
+    {"interrupt window", kInterruptWindow, 7, 0},
+    {"external interrupt", kInterrupt, 1, 0x80000055},
+};
+
+}  // namespace
+
+TEST("of two exits that are due behind a VM entry that one is made which goes first") {
+  for (const Due& second : kDue) {
+    for (const Due* first = kDue; first <= &second; first++) {
+      VmxGuest guest;
+      second.prepare(guest);
+      first->prepare(guest);
+      guest.enter(kVmcall);
+      if (cause(guest) == std::make_pair(first->reason, first->information)) continue;
+      std::printf("%s before %s: reason %llu\n", first->what, second.what,
+                  static_cast<unsigned long long>(guest.reason()));
+      countFailure();
+    }
+  }
+}
+
+TEST("what a control does not ask for does not exit, and what RFLAGS.IF or blocking holds back waits") {
+  const struct {
+    const char* what;
+    Break prepare;
+  } rows[] = {
+      {"nothing", [](VmxGuest&) {}},
+      {"virtual NMIs without the window", add(Field::pinBasedControls, pin::kNmiExiting | pin::kVirtualNmis)},
+      {"the NMI window while NMIs are blocked", both(kNmiWindow, set(Field::guestInterruptibilityState, kNmiBlocked))},
+      {"an NMI while NMIs are blocked", both(kNmi, set(Field::guestInterruptibilityState, kNmiBlocked))},
+      {"the interrupt window while interrupts are off", both(kInterruptWindow, take(Field::guestRflags, 0x200))},
+      {"interrupts without their exit, while they are off",
+       both(kInterrupt, take(Field::pinBasedControls, pin::kExternalInterruptExiting))},
+      {"interrupts on, and none", kInterruptsOn},
+      {"exits of interrupts, and none", add(Field::pinBasedControls, pin::kExternalInterruptExiting)},
+      {"exits of interrupts that stay, and none", both(add(Field::pinBasedControls, pin::kExternalInterruptExiting),
+                                                       take(Field::exitControls, onExit::kAcknowledgeInterrupt))},
+  };
+  for (const auto& row : rows) {
+    VmxGuest guest;
+    row.prepare(guest);
+    guest.enter("\x90" + kVmcall);
+    if (!CHECK_EQUAL(guest.reason(), number(ExitReason::vmcall))) std::printf("  of %s\n", row.what);
+    CHECK_EQUAL(guest.field(Field::guestRip), VmxGuest::kGuestCode + 1);
+  }
+}
+
+TEST("an NMI, an interrupt and a debug exception that do not exit are delivered, and end blocking by STI") {
+  constexpr uint64_t kOwnHandler = 0x3800;
+  const struct {
+    uint64_t vector;
+    Break prepare;
+    uint64_t blocking;
+  } rows[] = {
+      {2, both(kNmi, take(Field::pinBasedControls, pin::kNmiExiting)), kNmiBlocked},
+      {0x55, both(kInterrupt, take(Field::pinBasedControls, pin::kExternalInterruptExiting)), 0},
+      {1, both(kDebug, set(Field::exceptionBitmap, 0)), 0},
+  };
+  for (const auto& row : rows) {
+    for (const uint64_t sti : {0, 1}) {
+      VmxGuest guest;
+      row.prepare(guest);
+      kInterruptsOn(guest);
+      guest.field(Field::guestInterruptibilityState, sti);
+      guest.put<uint64_t>(VmxGuest::kIdt + 16 * row.vector, kOwnHandler | 8u << 16 | uint64_t{0x8e00} << 32);
+      guest.write(VmxGuest::kHandler, kVmcall);
+      guest.write(kOwnHandler, kVmcall);
+      guest.enter("\x90\x90\x90");
+      CHECK_EQUAL(guest.reason(), number(ExitReason::vmcall));
+      CHECK_EQUAL(guest.field(Field::guestRip), kOwnHandler);
+      CHECK_EQUAL(guest.field(Field::guestRsp), VmxGuest::kGuestStack - 40);
+      CHECK_EQUAL(guest.field(Field::guestInterruptibilityState), row.blocking);
+      CHECK_EQUAL(guest.field(Field::idtVectoringInformation), 0u);
+    }
+  }
+}
+
+TEST("an interrupt waits for the instruction behind STI and MOV SS, also where it exits") {
+  for (const uint64_t blocking : {0, 1, 2}) {
+    VmxGuest guest;
+    kInterrupt(guest);
+    kInterruptsOn(guest);
+    guest.field(Field::guestInterruptibilityState, blocking);
+    guest.enter("\x90\x90");
+    CHECK_EQUAL(guest.field(Field::exitInterruptionInformation), 0x80000055u);
+    CHECK_EQUAL(guest.field(Field::guestRip), VmxGuest::kGuestCode + (blocking != 0 ? 1 : 0));
+  }
+}
+
+TEST("a page fault leaves as the bitmap says where its error code matches, and the other way where not (26.2)") {
+  const struct {
+    bool listed;
+    uint64_t mask, match;
+    bool write, leaves;
+  } rows[] = {
+      {true, 0, 0, false, true},  {true, 2, 2, false, false}, {true, 2, 2, true, true},   {false, 0, 0, false, false},
+      {false, 2, 2, false, true}, {false, 2, 2, true, false}, {true, 0, 1, false, false}, {false, 0, 1, false, true},
+  };
+  for (const auto& row : rows) {
+    VmxGuest guest;
+    guest.write(VmxGuest::kHandler, kVmcall);
+    guest.field(Field::exceptionBitmap, row.listed ? 1u << 14 : 0);
+    guest.field(Field::pageFaultErrorCodeMask, row.mask);
+    guest.field(Field::pageFaultErrorCodeMatch, row.match);
+    guest.enter((row.write ? BYTES("\x48\x89\x04\x25") : BYTES("\x48\x8b\x04\x25")) + bytesOf(0x400000));
+    CHECK_EQUAL(guest.reason(), number(row.leaves ? ExitReason::exceptionOrNmi : ExitReason::vmcall));
+    CHECK_EQUAL(guest.processor->cpu().cr2, row.leaves ? 0u : 0x400000u);
+    CHECK_EQUAL(guest.field(Field::exitInterruptionErrorCode), row.leaves && row.write ? 2u : 0u);
+  }
+}
+
+TEST("an exception other than #DB and #PF has no qualification, and what those left stays") {
+  VmxGuest guest;
+  guest.write(VmxGuest::kHandler, BYTES("\x0f\x0b"));
+  guest.field(Field::exceptionBitmap, 1u << 6);
+  guest.field(Field::pageFaultErrorCodeMatch, 1);  // of no concern
+  guest.field(Field::guestPendingDebugExceptions, kEnabled | 1);
+  guest.enter("\x90");
+  CHECK_EQUAL(guest.field(Field::exitInterruptionInformation), 0x80000306u);
+  CHECK_EQUAL(guest.field(Field::exitQualification), 0u);
+  CHECK_EQUAL(guest.processor->cpu().dr6 & 15, 1u);
 }

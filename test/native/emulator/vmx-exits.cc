@@ -47,20 +47,10 @@ void virtualApic(VmxGuest& guest, uint32_t bits) {
 void protectedMode(VmxGuest& guest) {
   constexpr uint64_t kDirectory = 0x38000;
   guest.put<uint32_t>(kDirectory, 0x87);  // 4 MiB
-  guest.put<uint64_t>(VmxGuest::kGdt + 8, 0x00cf9b000000ffff);
+  guest.narrow();
   guest.put<uint64_t>(VmxGuest::kGdt + 0x28, 0x0000890600000067 | uint64_t{kPage & 0xffff} << 16);
-  guest.field(Field::entryControls, guest.field(Field::entryControls) & ~uint64_t{onEntry::kIa32eModeGuest});
   guest.field(Field::guestCr3, kDirectory);
   guest.field(Field::guestCr4, (guest.field(Field::guestCr4) & ~uint64_t{0x20}) | 0x10);
-  guest.field(Field::guestCsAccessRights, 0xc09b);
-}
-
-void send(VmxGuest& guest, bus::DeliveryMode mode, uint8_t vector) {
-  bus::InterruptMessage message;
-  message.broadcast = true;
-  message.mode = mode;
-  message.vector = vector;
-  guest.processor->apic().accept(message);
 }
 
 std::string at(const std::string& opcode, uint64_t address) { return opcode + bytesOf(static_cast<uint32_t>(address)); }
@@ -87,10 +77,10 @@ const Row kRows[] = {
      },
      "\x90", 0, 0},
     {ExitReason::tripleFault, [](VmxGuest& guest) { guest.field(Field::guestIdtrLimit, 0); }, BYTES("\x0f\x0b"), 0, 0},
-    {ExitReason::initSignal, [](VmxGuest& guest) { send(guest, bus::DeliveryMode::init, 0); }, "\x90", 0, 0},
+    {ExitReason::initSignal, [](VmxGuest& guest) { guest.send(bus::DeliveryMode::init); }, "\x90", 0, 0},
     {ExitReason::startupIpi, [](VmxGuest& guest) { guest.field(Field::guestActivityState, 3); }, "\x90", 0x9a, 0, 0,
      [](VmxGuest& guest) {
-       send(guest, bus::DeliveryMode::startup, 0x9a);
+       guest.send(bus::DeliveryMode::startup, 0x9a);
        guest.processor->run();
      }},
     {ExitReason::interruptWindow,

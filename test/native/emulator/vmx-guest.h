@@ -14,6 +14,8 @@ using emulator::vmx::Field;
 
 inline std::string bytesOf(uint32_t value) { return std::string(reinterpret_cast<const char*>(&value), 4); }
 #define BYTES(TEXT) std::string(TEXT, sizeof(TEXT) - 1)
+inline const std::string kVmcall = BYTES("\x0f\x01\xc1");
+inline uint64_t number(ExitReason reason) { return static_cast<uint64_t>(reason); }
 
 class VmxGuest : public Guest {
  public:
@@ -58,6 +60,20 @@ class VmxGuest : public Guest {
   uint64_t field(Field name) { return processor->cpu().vmx.vmcs.get(name); }
   void field(Field name, uint64_t value) { processor->cpu().vmx.vmcs.set(name, value); }
   void control(Field name, uint64_t bits) { field(name, field(name) | bits); }
+  /** Makes it a guest of 32 bits under a host of 64; CR3 and CR4 say how it pages. */
+  void narrow() {
+    field(Field::entryControls, field(Field::entryControls) & ~uint64_t{emulator::vmx::onEntry::kIa32eModeGuest});
+    field(Field::guestCsAccessRights, 0xc09b);
+    put<uint64_t>(kGdt + 8, 0x00cf9b000000ffff);
+  }
+  /** A message of the APICs' bus: INIT, a startup message, an interrupt. */
+  void send(bus::DeliveryMode mode, uint8_t vector = 0) {
+    bus::InterruptMessage message;
+    message.broadcast = true;
+    message.mode = mode;
+    message.vector = vector;
+    processor->apic().accept(message);
+  }
   bool inGuest() { return processor->cpu().guest; }
   uint64_t reason() { return field(Field::exitReason); }
   uint64_t basicReason() { return reason() & 0xffff; }

@@ -7,7 +7,6 @@ using namespace vtkit::emulator::vmx;
 
 namespace {
 
-uint64_t number(ExitReason reason) { return static_cast<uint64_t>(reason); }
 constexpr uint64_t kCf = 1, kZf = 1 << 6;
 
 }  // namespace
