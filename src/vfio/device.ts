@@ -3,7 +3,6 @@ import { KernelError, NotSupportedError, UsageError } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { PciFunction } from '../machine/pci/function.ts';
 import { EventFd } from '../native/eventfd.ts';
-import { loadAddon } from '../native/load.ts';
 import { AssignedFunction, type AssignOptions } from './assigned-function.ts';
 import { DmaSpace } from './dma.ts';
 import { type Migration, migrationOf } from './migration.ts';
@@ -50,7 +49,7 @@ export class VfioDevice {
     this.#opened = opened;
     this.address = opened.address;
     this.by = opened.by;
-    this.dma = new DmaSpace(opened.space, loadAddon().vfio);
+    this.dma = new DmaSpace(opened.space);
     let end: (why: DeviceEnd) => void = () => {};
     this.ended = new Promise((resolve) => {
       end = resolve;
