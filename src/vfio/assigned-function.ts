@@ -2,7 +2,7 @@
 import { KernelError, UsageError } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
 import { command, register } from '../machine/pci/config-space.ts';
-import { EmulatedFunction, type Wires } from '../machine/pci/function.ts';
+import { EmulatedFunction, type UnplugOptions, type Wires } from '../machine/pci/function.ts';
 import type { NativeAddressSpace, NativeVfioDevice } from '../native/contract.ts';
 import { AssignedIntx } from './assigned-intx.ts';
 import { AssignedMsix, msixControl, type Place } from './assigned-msix.ts';
@@ -113,10 +113,10 @@ export class AssignedFunction extends EmulatedFunction {
     }
   }
 
-  /** Takes it out of its slot, while the guest runs too. */
-  unplug(): void {
+  /** Takes it out of its slot, while the guest runs too, which is told where its slot can: see PciRoot.unplug(). */
+  async unplug(options?: UnplugOptions): Promise<void> {
     if (this.wires === undefined) this.disconnect();
-    else this.wires.remove();
+    else await this.wires.unplug(options);
   }
 
   /** The device stands in no slot any more: it is quiet, and reaches none of the guest's memory. */

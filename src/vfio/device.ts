@@ -1,7 +1,7 @@
 /** A PCI device that VFIO gives to this process: its regions, its interrupts, its reset, and what it reaches by DMA. */
 import { KernelError, NotSupportedError, UsageError } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
-import type { PciFunction } from '../machine/pci/function.ts';
+import type { PciFunction, UnplugOptions } from '../machine/pci/function.ts';
 import { EventFd } from '../native/eventfd.ts';
 import { AssignedFunction, type AssignOptions } from './assigned-function.ts';
 import { DmaSpace } from './dma.ts';
@@ -56,7 +56,7 @@ export class VfioDevice {
     });
     this.#end = end;
     this.#notices = new Notices(opened.native, {
-      request: () => (onRequest === undefined ? this.giveBack() : onRequest(this)),
+      request: () => (onRequest === undefined ? void this.giveBack() : onRequest(this)),
       error: () => (onError === undefined ? this.#warn() : onError(this)),
     });
   }
@@ -223,10 +223,13 @@ export class VfioDevice {
     if (this.#assigned?.to === machine) this.#assigned = undefined;
   }
 
-  /** Closes it, even while a machine has it: its guest finds the slot empty from then on. */
-  giveBack(): void {
+  /**
+   * Closes it, even while a machine has it: its guest finds the slot empty from then on. Behind a RootPort the guest is
+   * asked first, and has a time to let go.
+   */
+  async giveBack(options?: UnplugOptions): Promise<void> {
     try {
-      this.#assigned?.as.unplug();
+      await this.#assigned?.as.unplug(options);
     } finally {
       this.#close('requested');
     }
