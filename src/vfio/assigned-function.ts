@@ -134,7 +134,16 @@ export class AssignedFunction extends EmulatedFunction {
     }
     if (this.#machine.backend.kind === 'kvm') this.#machine.devices.attach(this.#parts.descriptor, false);
     this.#parts.device.releaseFrom(this.#machine);
-    this.#parts.device.reset();
+    this.#reset();
+  }
+
+  /** None is to be had while somebody unbinds the device, who has its lock: it is quiet, and who drives it next resets it. */
+  #reset(): void {
+    try {
+      this.#parts.device.reset();
+    } catch (error) {
+      if (!(error instanceof KernelError && error.code === 'EAGAIN')) throw error;
+    }
   }
 
   #takeMemory(): void {

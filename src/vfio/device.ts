@@ -154,7 +154,8 @@ export class VfioDevice {
 
   /**
    * Resets the bus or slot that it is on (VFIO_DEVICE_PCI_HOT_RESET).
-   * @throws UsageError where a device of another group would be reset with it
+   * @throws UsageError where a device of another group would be reset with it; KernelError ENOTTY where the kernel did not see
+   * the device come back
    */
   hotReset(): void {
     const { by, group, native, descriptor } = this.#opened;
@@ -166,7 +167,15 @@ export class VfioDevice {
         hint: `${strangers.map(({ address }) => address).join(', ')}: not of its group; reset() resets it alone`,
       });
     }
-    KernelError.guard(() => native.hotReset(by === 'group' ? Int32Array.of(descriptor) : new Int32Array()));
+    try {
+      native.hotReset(by === 'group' ? Int32Array.of(descriptor) : new Int32Array());
+    } catch (error) {
+      const noLink = (error as { code?: string }).code === 'ENOTTY';
+      throw KernelError.from(
+        error,
+        noLink ? 'the bus was reset, but its port shows no active link: see dmesg' : undefined,
+      );
+    }
   }
 
   /** What it can do for a migration, and in which state of it it is; undefined for a device that cannot migrate. */

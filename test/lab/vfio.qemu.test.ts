@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -19,6 +20,7 @@ import { Sysfs } from '../../src/change/sysfs.ts';
 import { VfioDevice } from '../../src/vfio/device.ts';
 import { AssignmentPlan, planAssignment } from '../../src/vfio/plan.ts';
 import { snippets } from '../support/documentation.ts';
+import { labRefusals, saidOf } from '../support/lab-refusals.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const cli = join(root, 'dist/cli/main.js');
@@ -84,7 +86,7 @@ describe('vtkit vfio bind', () => {
   });
 
   it.each([
-    ['a bridge', '0000:00:01.0', /is a bridge/],
+    ['a bridge', '0000:00:01.0', saidOf(labRefusals.bridge)],
     ['nothing', '0000:7f:00.0', /is not there/],
   ])('refuses %s, and changes nothing', (_, address, reason) => {
     const { status, stderr } = vtkit('vfio', 'bind', nvme, address);
@@ -102,7 +104,7 @@ describe('vtkit vfio bind', () => {
       execFileSync('ip', args);
     }
     try {
-      expect(vtkit('vfio', 'bind', nic).stderr).toMatch(/carries the default route \(IPv4\)/);
+      expect(vtkit('vfio', 'bind', nic).stderr).toMatch(saidOf(labRefusals.route));
     } finally {
       execFileSync('ip', ['addr', 'flush', 'dev', name]);
     }
@@ -111,14 +113,16 @@ describe('vtkit vfio bind', () => {
 
   it('refuses a disk with a mounted filesystem', async () => {
     const disk = `/dev/${await namespace()}`;
-    const place = mkdtempSync(join(tmpdir(), 'vtkit-mount-'));
+    const place = '/tmp/srv';
+    mkdirSync(place);
     execFileSync('/sbin/mkfs.ext2', ['-q', disk]);
     execFileSync('mount', ['-t', 'ext2', disk, place]);
     try {
       const { status, stderr } = vtkit('vfio', 'bind', nvme);
-      expect([status, stderr]).toEqual([1, expect.stringContaining(`${place} is mounted from ${basename(disk)}`)]);
+      expect([status, stderr]).toEqual([1, expect.stringMatching(saidOf(labRefusals.mount))]);
     } finally {
       execFileSync('umount', [place]);
+      rmdirSync(place);
     }
   });
 
@@ -135,7 +139,7 @@ describe('vtkit vfio bind', () => {
     });
     expect([stdout.trim().split('\n'), stderr]).toEqual([
       [
-        expect.stringContaining('1048576 bytes for DMA are more than this process may pin: RLIMIT_MEMLOCK is 65536'),
+        expect.stringMatching(saidOf(labRefusals.memlock)),
         expect.stringMatching(/^ENOMEM pinned memory counts against RLIMIT_MEMLOCK/),
       ],
       '',

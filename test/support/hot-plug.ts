@@ -32,11 +32,14 @@ export async function hotPlugGuest(backend: BackendName, { keeps = false } = {})
   boot(machine, readFileSync(image), { name: 'hotplug' });
   machine.ports.map({ from: 0x501, count: 1 }, { read: () => (keeps ? 1 : 0) });
   machine.ports.map({ from: 0xf4, count: 4 }, { write: () => machine.stop() });
+  const ended = Promise.resolve(machine.vcpus[0]?.run()).then(() => text);
+  const early = (words: string): Promise<never> =>
+    ended.then(() => Promise.reject(new Error(`the guest ended before it said '${words}': ${text}`)));
   return {
     machine,
     port,
-    said: (words) => new Promise((resolve) => void waiting.set(words, resolve)),
-    ended: Promise.resolve(machine.vcpus[0]?.run()).then(() => text),
+    said: (words) => Promise.race([new Promise<void>((resolve) => void waiting.set(words, resolve)), early(words)]),
+    ended,
     add: (pciFunction) => machine.pci?.add(pciFunction, { behind: port, device: 0 }),
   };
 }
