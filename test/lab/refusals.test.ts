@@ -51,7 +51,7 @@ const cases = [
 
 describe('a device is refused', () => {
   it.each(refused)(
-    'for being $is: by vtkit before any change, and by the kernel to who goes on by hand',
+    'for $is: by vtkit before any change, and by the kernel to who goes on by hand',
     async ({ variant, address, as, hint }) => {
       const script = '"$0" "$1" vfio bind "$3"; echo "status $?"; "$0" "$2" "$3"';
       const shell = ['sh', '-c', script, process.execPath, cli, byHand, address];

@@ -27,7 +27,7 @@ export class Bridge extends EmulatedFunction {
   get passes(): boolean {
     return true;
   }
-  /** Something stands behind it, which `takeOut` takes out; nothing any more without it. A bridge without a slot tells nobody. */
+  /** Something stands behind it, which `takeOut` takes out; without that, nothing any more. */
   occupied(_takeOut: (() => void) | undefined): void {}
   /** Asks the guest to let go of what stands behind it. False: there is no way to tell it. */
   askToLeave(): boolean {

@@ -1,4 +1,4 @@
-/** A PCI Express root port with a hot-plug slot: the guest is told of what comes and goes (PCI Express Base Specification 6, 6.7). */
+/** A PCI Express root port with a hot-plug slot: its guest is told of what comes and goes (PCI Express Base 6, 6.7). */
 import { slotCapabilities } from '../../pci/express.ts';
 import { Bridge } from './bridge.ts';
 import type { Identity } from './function.ts';
@@ -32,7 +32,7 @@ export class RootPort extends Bridge {
   #takeOut: (() => void) | undefined;
   #signalled = false;
 
-  /** `slot` is the number that guests show for it, 0 to 8191; the root gives nothing behind it another device number than 0. */
+  /** `slot` is the number that guests show for it, 0 to 8191. */
   constructor({
     slot,
     ...identity

@@ -134,7 +134,8 @@ export class PciRoot {
 
   /**
    * Tells the guest that the function is to go, and takes it out once the guest has let go of it: once it turned off the
-   * power of the slot. Behind a RootPort whose interrupts the guest has turned on; at once elsewhere, and where the time is out.
+   * power of the slot, which leaves as a whole. Behind a RootPort whose interrupts the guest has turned on; at once elsewhere,
+   * and when the time is out.
    * @returns whether the guest let go
    */
   async unplug(pciFunction: PciFunction, { withinMs = 3000 }: UnplugOptions = {}): Promise<boolean> {
@@ -145,7 +146,7 @@ export class PciRoot {
       this.remove(pciFunction);
       return false;
     }
-    const departure = new Departure(withinMs, () => this.remove(pciFunction));
+    const departure = new Departure(withinMs, () => this.#empty(bridge));
     this.#leaving.set(pciFunction, departure);
     const unwatch = this.#machine.devices.onClose(() => departure.settle(false));
     try {
