@@ -20,7 +20,7 @@ const insideIgb = ['test/lab/**/*.igb.test.ts'];
 const small: Readonly<Record<string, string[]>> = hasSmallKernel()
   ? {
       netdevsim: ['test/lab/vf-settings.qemu.test.ts'],
-      iommufd: ['test/lab/vfio.qemu.test.ts'],
+      iommufd: ['vfio', 'given-back', 'vfio-features'].map((name) => `test/lab/${name}.qemu.test.ts`),
     }
   : {};
 const machines = { ...small, igb: insideIgb, default: alone };

@@ -29,9 +29,16 @@ export type { AssignableDevice, MachineOptions, RangeOptions, Space } from './ma
 export type { TraceEvent } from './machine/outbox.ts';
 export { Bar, type BarOptions } from './machine/pci/bar.ts';
 export { Bridge } from './machine/pci/bridge.ts';
-export { EmulatedFunction, type Identity, type PciFunction, type Wires } from './machine/pci/function.ts';
+export {
+  EmulatedFunction,
+  type Identity,
+  type PciFunction,
+  type UnplugOptions,
+  type Wires,
+} from './machine/pci/function.ts';
 export { type Message, type MsixEvents, MsixTable } from './machine/pci/msix.ts';
 export { PciRoot, type PciRootOptions, type Slot } from './machine/pci/root.ts';
+export { RootPort } from './machine/pci/root-port.ts';
 export type { AccessHandler } from './machine/ranges.ts';
 export type { RegisterName, Registers } from './machine/registers.ts';
 export type { DescriptorTable, Segment, SystemRegisterChanges, SystemRegisters } from './machine/sregs.ts';

@@ -59,19 +59,20 @@ Napi::Error toJs(Napi::Env env, const os::SystemError& error) {
 }
 
 uint64_t toUint64(const Napi::Value& value, const char* name) {
-  const std::string subject(name);
-  if (value.IsBigInt()) {
-    bool lossless = false;
-    const uint64_t result = value.As<Napi::BigInt>().Uint64Value(&lossless);
-    if (!lossless) throw Napi::RangeError::New(value.Env(), subject + " must be between 0 and 2^64-1");
-    return result;
+  // Most are numbers, and to ask for the type first would be another call into Node for each.
+  double number = 0;
+  if (napi_get_value_double(value.Env(), value, &number) == napi_ok) {
+    if (!(number >= 0 && number <= 9007199254740991.0) || std::floor(number) != number) {
+      throw Napi::RangeError::New(value.Env(),
+                                  std::string(name) + " must be a whole number between 0 and 2^53-1, or a bigint");
+    }
+    return static_cast<uint64_t>(number);
   }
-  if (!value.IsNumber()) throw Napi::TypeError::New(value.Env(), subject + " must be a number or a bigint");
-  const double number = value.As<Napi::Number>().DoubleValue();
-  if (!(number >= 0 && number <= 9007199254740991.0) || std::floor(number) != number) {
-    throw Napi::RangeError::New(value.Env(), subject + " must be a whole number between 0 and 2^53-1, or a bigint");
-  }
-  return static_cast<uint64_t>(number);
+  if (!value.IsBigInt()) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be a number or a bigint");
+  bool lossless = false;
+  const uint64_t result = value.As<Napi::BigInt>().Uint64Value(&lossless);
+  if (!lossless) throw Napi::RangeError::New(value.Env(), std::string(name) + " must be between 0 and 2^64-1");
+  return result;
 }
 
 uint32_t toUint32(const Napi::Value& value, const char* name) {

@@ -1,4 +1,4 @@
-// VFIO for JavaScript: one class for each descriptor, and memory that devices may reach.
+// VFIO for JavaScript: one class for each descriptor, and what the machine object needs of them.
 #pragma once
 
 #include <napi.h>
@@ -16,7 +16,7 @@ vfio::Device& vfioDevice(const Napi::Value& value);
 /** Maps memory of a machine in a container or Iommufd, which holds it from then on. */
 void mapForDevices(const Napi::Value& space, const std::shared_ptr<os::Mapping>& memory, uint64_t iova, bool writable);
 
-/** Registers Container, Group, Iommufd, Device and DmaMemory in `exports.vfio`. */
+/** Registers Container, Group, Iommufd and Device in `exports.vfio`. */
 void initVfio(Napi::Env env, Napi::Object exports);
 
 }  // namespace vtkit::napi

@@ -125,30 +125,28 @@ void Device::write(uint32_t index, uint64_t offset, unsigned width, uint64_t val
   if (written != static_cast<ssize_t>(width)) throw os::SystemError(EIO, "region write");
 }
 
-void Device::read32s(uint32_t index, const uint32_t* offsets, uint32_t* values, size_t count) {
+size_t Device::read32s(uint32_t index, const uint32_t* offsets, uint32_t* values, size_t count) {
   const Region& region = known(index);
-  for (size_t i = 0; i < count; i++) {
-    if (!region.has(offsets[i], 4)) throw os::SystemError(EINVAL, "region access");
-  }
+  if (const size_t inside = region.inside(offsets, 1, count); inside < count) return inside;
   const uint8_t* mapping = region.mapping.data();
   if (mapping == nullptr) {
     for (size_t i = 0; i < count; i++) values[i] = static_cast<uint32_t>(read(index, offsets[i], 4));
   } else if (!guardedReads(mapping, offsets, values, count)) {
     throw os::SystemError(EIO, "region read");
   }
+  return count;
 }
 
-void Device::write32s(uint32_t index, const uint32_t* pairs, size_t count) {
+size_t Device::write32s(uint32_t index, const uint32_t* pairs, size_t count) {
   const Region& region = known(index);
-  for (size_t i = 0; i < count; i++) {
-    if (!region.has(pairs[2 * i], 4)) throw os::SystemError(EINVAL, "region access");
-  }
+  if (const size_t inside = region.inside(pairs, 2, count); inside < count) return inside;
   uint8_t* mapping = region.mapping.data();
   if (mapping == nullptr) {
     for (size_t i = 0; i < count; i++) write(index, pairs[2 * i], 4, pairs[2 * i + 1]);
   } else if (!guardedWrites(mapping, pairs, count)) {
     throw os::SystemError(EIO, "region write");
   }
+  return count;
 }
 
 void Device::setIrqs(uint32_t index, uint32_t flags, const std::vector<int>& eventfds, uint32_t count) {

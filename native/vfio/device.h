@@ -63,10 +63,13 @@ class Device {
    */
   uint64_t read(uint32_t index, uint64_t offset, unsigned width);
   void write(uint32_t index, uint64_t offset, unsigned width, uint64_t value);
-  /** Accesses of 32 bits in order, all of them checked before the first. */
-  void read32s(uint32_t index, const uint32_t* offsets, uint32_t* values, size_t count);
+  /**
+   * Accesses of 32 bits in order. All offsets are looked at before the first access: gives the number of the first one
+   * that no word of the region lies at, and then nothing was accessed; `count` if there is none.
+   */
+  size_t read32s(uint32_t index, const uint32_t* offsets, uint32_t* values, size_t count);
   /** Offsets and values in turn. */
-  void write32s(uint32_t index, const uint32_t* pairs, size_t count);
+  size_t write32s(uint32_t index, const uint32_t* pairs, size_t count);
 
   /** Where a part of a region is mapped in this process, or null where the kernel does not let it be. */
   uint8_t* mapped(uint32_t index, uint64_t offset, uint64_t bytes);
@@ -99,6 +102,17 @@ class Device {
     bool known = false;
     bool has(uint64_t offset, unsigned width) const {
       return offset < info.bytes && width <= info.bytes - offset && offset % width == 0;
+    }
+    /** How many of the offsets, `stride` words apart, words of the region lie at, up to the first that is none. */
+    size_t inside(const uint32_t* offsets, size_t stride, size_t count) const {
+      // No offset is larger than all of them ORed, and none has a bit that this has not.
+      uint32_t all = 0;
+#pragma GCC unroll 8
+      for (size_t i = 0; i < count; i++) all |= offsets[stride * i];
+      if (has(all, sizeof(uint32_t))) return count;
+      size_t i = 0;
+      while (i < count && has(offsets[stride * i], sizeof(uint32_t))) i++;
+      return i;
     }
   };
   Region& known(uint32_t index);

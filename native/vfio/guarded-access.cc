@@ -97,17 +97,29 @@ bool guardedWrite(volatile void* address, unsigned width, uint64_t value) {
   });
 }
 
+namespace {
+
+// Functions of their own: where sigsetjmp is called, a compiler keeps what it needs later in memory, the loop's count
+// among it.
+[[gnu::noinline]] void reads(const volatile uint8_t* base, const uint32_t* offsets, uint32_t* values, size_t count) {
+#pragma GCC unroll 8
+  for (size_t i = 0; i < count; i++) values[i] = *reinterpret_cast<const volatile uint32_t*>(base + offsets[i]);
+}
+
+[[gnu::noinline]] void writes(volatile uint8_t* base, const uint32_t* pairs, size_t count) {
+#pragma GCC unroll 8
+  for (size_t i = 0; i < count; i++) *reinterpret_cast<volatile uint32_t*>(base + pairs[2 * i]) = pairs[2 * i + 1];
+}
+
+}  // namespace
+
 // Under one guard: what it costs is no more than an access.
 bool guardedReads(const volatile uint8_t* base, const uint32_t* offsets, uint32_t* values, size_t count) {
-  return guarded([=] {
-    for (size_t i = 0; i < count; i++) values[i] = *reinterpret_cast<const volatile uint32_t*>(base + offsets[i]);
-  });
+  return guarded([=] { reads(base, offsets, values, count); });
 }
 
 bool guardedWrites(volatile uint8_t* base, const uint32_t* pairs, size_t count) {
-  return guarded([=] {
-    for (size_t i = 0; i < count; i++) *reinterpret_cast<volatile uint32_t*>(base + pairs[2 * i]) = pairs[2 * i + 1];
-  });
+  return guarded([=] { writes(base, pairs, count); });
 }
 
 }  // namespace vtkit::vfio

@@ -3,7 +3,8 @@
 /** Sets of devices, in the order of the command line. Each root port N is 00:N.0 and gives bus N. */
 const devices = {
   vtd: ['intel-iommu,intremap=on,caching-mode=on'],
-  rootPorts: [1, 2, 3].map((n) => `pcie-root-port,id=port${n},addr=${n},chassis=${n}`),
+  // QEMU reports no active link, which Linux awaits after a reset of a bus whose port may be faster than 5 GT/s.
+  rootPorts: [1, 2, 3].map((n) => `pcie-root-port,id=port${n},addr=${n},chassis=${n},x-speed=5`),
   // 1b36:0010 at 01:00.0: two queues and two vectors for each of four virtual functions.
   nvmeWithVfs: [
     'nvme-subsys,id=subsystem,nqn=vtkit',

@@ -171,7 +171,7 @@ export class Journal {
       if (gone.has(step.address)) continue;
       try {
         const does = describeUndo(step, this.#sysfs);
-        await bounded(revert(step, this.#sysfs), { address: step.address, does }, this.#sysfs, stepMs);
+        await bounded(() => revert(step, this.#sysfs), { address: step.address, does }, this.#sysfs, stepMs);
       } catch (error) {
         failures.push(error as Error);
       }

@@ -54,7 +54,7 @@ export class Change {
         onStep?.(step, index);
         journal.begin();
         const does = describe(step, this.#sysfs);
-        await bounded(perform(step, this.#sysfs), { address: step.address, does }, this.#sysfs, stepMs);
+        await bounded(() => perform(step, this.#sysfs), { address: step.address, does }, this.#sysfs, stepMs);
       }
     } catch (cause) {
       await undoAfter(journal, cause as Error);

@@ -1,13 +1,14 @@
 /** Processes of this host: who holds a file, what they may do, and when they began. */
 import type { Sysfs } from './sysfs.ts';
 
-/** Processes with this file open, as far as this user may see. */
+/** Processes with this file open, which may be gone from its folder, as far as this user may see. */
 export function holdersOf(sysfs: Sysfs, path: string): string[] {
+  const names = [path, `${path} (deleted)`]; // proc_pid_fd(5)
   const holders: string[] = [];
   for (const pid of sysfs.list(sysfs.at('proc')).filter((name) => /^\d+$/.test(name))) {
     try {
       const open = sysfs.list(sysfs.at('proc', pid, 'fd'));
-      if (!open.some((fd) => sysfs.target(sysfs.at('proc', pid, 'fd', fd)) === path)) continue;
+      if (!open.some((fd) => names.includes(sysfs.target(sysfs.at('proc', pid, 'fd', fd)) ?? ''))) continue;
     } catch (error) {
       if (['EACCES', 'EPERM', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) continue;
       throw error;

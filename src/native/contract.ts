@@ -35,19 +35,17 @@ export interface NativeNetlinkSocket {
 }
 
 export interface NativeVfio {
-  readonly DmaMemory: new (bytes: number) => NativeDmaMemory;
   readonly Container: new (path: string) => NativeContainer;
   readonly Group: new (path: string) => NativeGroup;
   readonly Iommufd: new (path: string) => NativeIommufd;
 }
 
-export interface NativeDmaMemory {
-  buffer(): ArrayBuffer;
-}
-
 /** What devices reach: a container, or the address space of an Iommufd. */
 export interface NativeAddressSpace {
-  map(memory: NativeDmaMemory, offset: number, iova: Address, bytes: number, writable: boolean): void;
+  /** Zeroed memory, pinned and mapped. */
+  allocate(bytes: number, iova: Address, writable: boolean): void;
+  /** What allocate() mapped there; it stays memory of this process for as long as somebody has it. */
+  view(iova: Address): ArrayBuffer;
   unmap(iova: Address, bytes: Address): bigint;
   ranges(): [first: bigint, last: bigint][];
   close(): void;
@@ -86,8 +84,9 @@ export interface NativeVfioDevice {
   /** A bigint where `width` is 8. */
   read(region: number, offset: Address, width: number): number | bigint;
   write(region: number, offset: Address, width: number, value: Address): void;
-  read32s(region: number, offsets: Uint32Array): Uint32Array;
-  write32s(region: number, pairs: Uint32Array): void;
+  /** The number of the first offset that no word of the region lies at, and then nothing was accessed; else of offsets. */
+  read32s(region: number, offsets: Uint32Array, values: Uint32Array): number;
+  write32s(region: number, pairs: Uint32Array): number;
   setEventfds(index: number, eventfds: Int32Array): void;
   setUnmaskEventfd(index: number, eventfd: number): void;
   mask(index: number, masked: boolean): void;

@@ -22,7 +22,7 @@ const aspmStates: readonly (readonly string[])[] = [[], ['L0s'], ['L1'], ['L0s',
 const powerScales = [1, 0.1, 0.01, 0.001];
 
 /** Slot Capabilities (7.5.3.9) and Slot Status (7.5.3.11). */
-const slotCapabilities = {
+export const slotCapabilities = {
   attentionButton: 0,
   powerController: 1,
   mrlSensor: 2,

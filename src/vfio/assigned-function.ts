@@ -2,7 +2,7 @@
 import { KernelError, UsageError } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
 import { command, register } from '../machine/pci/config-space.ts';
-import { EmulatedFunction, type Wires } from '../machine/pci/function.ts';
+import { EmulatedFunction, type UnplugOptions, type Wires } from '../machine/pci/function.ts';
 import type { NativeAddressSpace, NativeVfioDevice } from '../native/contract.ts';
 import { AssignedIntx } from './assigned-intx.ts';
 import { AssignedMsix, msixControl, type Place } from './assigned-msix.ts';
@@ -52,7 +52,6 @@ export class AssignedFunction extends EmulatedFunction {
   #msixControl = 0;
   #unwatch: (() => void) | undefined;
   #present = true;
-  #resets = true;
 
   /** Maps the guest's memory for the device, and tells KVM of it. @throws UsageError where the machine cannot take it */
   constructor(parts: Parts, machine: Machine, { trapBars = false }: AssignOptions = {}) {
@@ -114,11 +113,10 @@ export class AssignedFunction extends EmulatedFunction {
     }
   }
 
-  /** Takes it out of its slot, while the guest runs too, for a kernel that wants it back: it holds the device's lock, and resets it. */
-  unplug(): void {
-    this.#resets = false;
+  /** Takes it out of its slot, while the guest runs too, which is told where its slot can: see PciRoot.unplug(). */
+  async unplug(options?: UnplugOptions): Promise<void> {
     if (this.wires === undefined) this.disconnect();
-    else this.wires.remove();
+    else await this.wires.unplug(options);
   }
 
   /** The device stands in no slot any more: it is quiet, and reaches none of the guest's memory. */
@@ -136,7 +134,16 @@ export class AssignedFunction extends EmulatedFunction {
     }
     if (this.#machine.backend.kind === 'kvm') this.#machine.devices.attach(this.#parts.descriptor, false);
     this.#parts.device.releaseFrom(this.#machine);
-    if (this.#resets) this.#parts.device.reset();
+    this.#reset();
+  }
+
+  /** None is to be had while somebody unbinds the device, who has its lock: it is quiet, and who drives it next resets it. */
+  #reset(): void {
+    try {
+      this.#parts.device.reset();
+    } catch (error) {
+      if (!(error instanceof KernelError && error.code === 'EAGAIN')) throw error;
+    }
   }
 
   #takeMemory(): void {

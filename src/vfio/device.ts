@@ -1,9 +1,8 @@
 /** A PCI device that VFIO gives to this process: its regions, its interrupts, its reset, and what it reaches by DMA. */
 import { KernelError, NotSupportedError, UsageError } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
-import type { PciFunction } from '../machine/pci/function.ts';
+import type { PciFunction, UnplugOptions } from '../machine/pci/function.ts';
 import { EventFd } from '../native/eventfd.ts';
-import { loadAddon } from '../native/load.ts';
 import { AssignedFunction, type AssignOptions } from './assigned-function.ts';
 import { DmaSpace } from './dma.ts';
 import { type Migration, migrationOf } from './migration.ts';
@@ -50,14 +49,14 @@ export class VfioDevice {
     this.#opened = opened;
     this.address = opened.address;
     this.by = opened.by;
-    this.dma = new DmaSpace(opened.space, loadAddon().vfio);
+    this.dma = new DmaSpace(opened.space);
     let end: (why: DeviceEnd) => void = () => {};
     this.ended = new Promise((resolve) => {
       end = resolve;
     });
     this.#end = end;
     this.#notices = new Notices(opened.native, {
-      request: () => (onRequest === undefined ? this.giveBack() : onRequest(this)),
+      request: () => (onRequest === undefined ? void this.giveBack() : onRequest(this)),
       error: () => (onError === undefined ? this.#warn() : onError(this)),
     });
   }
@@ -155,7 +154,8 @@ export class VfioDevice {
 
   /**
    * Resets the bus or slot that it is on (VFIO_DEVICE_PCI_HOT_RESET).
-   * @throws UsageError where a device of another group would be reset with it
+   * @throws UsageError where a device of another group would be reset with it; KernelError ENOTTY where the kernel did not see
+   * the device come back
    */
   hotReset(): void {
     const { by, group, native, descriptor } = this.#opened;
@@ -167,7 +167,15 @@ export class VfioDevice {
         hint: `${strangers.map(({ address }) => address).join(', ')}: not of its group; reset() resets it alone`,
       });
     }
-    KernelError.guard(() => native.hotReset(by === 'group' ? Int32Array.of(descriptor) : new Int32Array()));
+    try {
+      native.hotReset(by === 'group' ? Int32Array.of(descriptor) : new Int32Array());
+    } catch (error) {
+      const noLink = (error as { code?: string }).code === 'ENOTTY';
+      throw KernelError.from(
+        error,
+        noLink ? 'the bus was reset, but its port shows no active link: see dmesg' : undefined,
+      );
+    }
   }
 
   /** What it can do for a migration, and in which state of it it is; undefined for a device that cannot migrate. */
@@ -224,10 +232,13 @@ export class VfioDevice {
     if (this.#assigned?.to === machine) this.#assigned = undefined;
   }
 
-  /** Closes it, even while a machine has it: its guest finds the slot empty from then on. */
-  giveBack(): void {
+  /**
+   * Closes it, even while a machine has it: its guest finds the slot empty from then on. Behind a RootPort the guest is
+   * asked first, and has a time to let go.
+   */
+  async giveBack(options?: UnplugOptions): Promise<void> {
     try {
-      this.#assigned?.as.unplug();
+      await this.#assigned?.as.unplug(options);
     } finally {
       this.#close('requested');
     }

@@ -1,6 +1,6 @@
 /** Memory that a device reaches by DMA: allocated, mapped at an address of its own choosing, and given back. */
 import { KernelError, UsageError } from '../errors.ts';
-import type { NativeAddressSpace, NativeVfio } from '../native/contract.ts';
+import type { NativeAddressSpace } from '../native/contract.ts';
 
 const page = 4096;
 
@@ -8,18 +8,19 @@ const page = 4096;
 export class DmaBuffer {
   readonly iova: bigint;
   readonly bytes: number;
-  readonly #memory: ArrayBuffer;
+  readonly #native: NativeAddressSpace;
   readonly #release: () => void;
+  #viewed: ArrayBuffer | undefined;
   #mapped = true;
 
-  constructor(iova: bigint, memory: ArrayBuffer, release: () => void) {
+  constructor(native: NativeAddressSpace, iova: bigint, bytes: number, release: () => void) {
     this.iova = iova;
-    this.bytes = memory.byteLength;
-    this.#memory = memory;
+    this.bytes = bytes;
+    this.#native = native;
     this.#release = release;
   }
 
-  /** Its bytes, shared with the device; they stay readable after unmap(), and the device sees them no more. */
+  /** Its bytes, shared with the device. A view that was taken before unmap() stays readable; the device sees it no more. */
   get data(): DataView {
     return new DataView(this.#memory);
   }
@@ -42,7 +43,7 @@ export class DmaBuffer {
     return this.iova + BigInt(offset);
   }
 
-  /** Takes it from the device. */
+  /** Takes it from the device, and gives its memory back once no view of it is left. */
   unmap(): void {
     if (!this.#mapped) return;
     this.#mapped = false;
@@ -51,6 +52,13 @@ export class DmaBuffer {
 
   [Symbol.dispose](): void {
     this.unmap();
+  }
+
+  /** Made when somebody looks: an ArrayBuffer over foreign memory costs more than the mapping. */
+  get #memory(): ArrayBuffer {
+    if (!this.#mapped) throw new UsageError(`the buffer at iova 0x${this.iova.toString(16)} was unmapped`);
+    this.#viewed ??= this.#native.view(this.iova);
+    return this.#viewed;
   }
 }
 
@@ -66,12 +74,10 @@ export interface AllocateOptions {
 /** What the devices of one container or Iommufd reach. */
 export class DmaSpace {
   readonly #native: NativeAddressSpace;
-  readonly #Memory: NativeVfio['DmaMemory'];
   readonly #mapped = new Map<bigint, number>();
 
-  constructor(native: NativeAddressSpace, { DmaMemory }: NativeVfio) {
+  constructor(native: NativeAddressSpace) {
     this.#native = native;
-    this.#Memory = DmaMemory;
   }
 
   /** Whether anything is mapped. */
@@ -94,14 +100,13 @@ export class DmaSpace {
     }
     const place = iova ?? this.#free(bytes);
     if (place % BigInt(page) !== 0n) throw new RangeError(`iova 0x${place.toString(16)} is not at a page`);
-    const memory = KernelError.guard(() => new this.#Memory(bytes));
     try {
-      this.#native.map(memory, 0, place, bytes, writable);
+      this.#native.allocate(bytes, place, writable);
     } catch (error) {
       throw KernelError.from(error, hints[(error as { code?: string }).code ?? '']);
     }
     this.#mapped.set(place, bytes);
-    return new DmaBuffer(place, memory.buffer(), () => {
+    return new DmaBuffer(this.#native, place, bytes, () => {
       this.#mapped.delete(place);
       KernelError.guard(() => this.#native.unmap(place, bytes));
     });

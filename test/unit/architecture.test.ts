@@ -16,7 +16,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   pci: [],
   acpi: [],
   native: [],
-  machine: ['x86', 'acpi', 'vmcs', 'ept'],
+  machine: ['x86', 'pci', 'acpi', 'vmcs', 'ept'],
   replay: ['machine'],
   host: ['x86', 'pci', 'acpi', 'native'],
   probe: ['host', 'x86', 'pci', 'acpi'],

@@ -19,6 +19,21 @@ export class Bridge extends EmulatedFunction {
     return { bus: this.config.read(0x19, 1), last: this.config.read(0x1a, 1) };
   }
 
+  /** How many device numbers there are behind it. */
+  get devices(): number {
+    return 32;
+  }
+  /** Whether anything behind it can be reached. */
+  get passes(): boolean {
+    return true;
+  }
+  /** Something stands behind it, which `takeOut` takes out; without that, nothing any more. */
+  occupied(_takeOut: (() => void) | undefined): void {}
+  /** Asks the guest to let go of what stands behind it. False: there is no way to tell it. */
+  askToLeave(): boolean {
+    return false;
+  }
+
   /** Whether the bridge passes accesses to these addresses on (1.2, 4.4 and 4.5). */
   forwards(address: number, bytes: number): boolean {
     if ((this.config.read(register.command, 2) & command.memory) === 0) return false;

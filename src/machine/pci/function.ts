@@ -12,6 +12,13 @@ export interface Wires {
   readonly line: number | undefined;
   /** Takes the function out of its slot. */
   remove(): void;
+  /** The same once the guest has let go of it, or the time is out: whether it has. */
+  unplug(options?: UnplugOptions): Promise<boolean>;
+}
+
+export interface UnplugOptions {
+  /** How long the guest may take: 3000 unless given. */
+  readonly withinMs?: number;
 }
 
 /** What is at an address on a bus of the guest. */

@@ -5,7 +5,8 @@ import type { AccessHandler } from '../ranges.ts';
 import type { Bar } from './bar.ts';
 import type { Bridge } from './bridge.ts';
 import { allOnes, fits, register } from './config-space.ts';
-import type { PciFunction } from './function.ts';
+import { Departure } from './departure.ts';
+import type { PciFunction, UnplugOptions } from './function.ts';
 
 /** Configuration mechanism 1 (PCI Local Bus 3.0, 3.2.2.3.2). */
 const ports = { address: 0xcf8, data: 0xcfc, count: 8 } as const;
@@ -60,6 +61,8 @@ export class PciRoot {
   readonly #seats: Seat[] = [];
   /** Functions that pull each line. */
   readonly #pulls = new Map<number, Set<PciFunction>>();
+  /** Functions that the guest was asked to let go of. */
+  readonly #leaving = new Map<PciFunction, Departure>();
   #address = 0;
 
   /** @throws UsageError while a vCPU runs; RangeError where memory or other ranges lie in the way */
@@ -98,6 +101,9 @@ export class PciRoot {
     if (behind !== undefined && !this.#seats.some((seat) => seat.function === behind)) {
       throw new UsageError('the bridge is not on this root');
     }
+    if (behind !== undefined && device >= behind.devices) {
+      throw new RangeError(`behind this port there is device 0 alone, and no device ${device}`);
+    }
     this.#seats.push({ bridge: behind, devfn, function: pciFunction });
     const line = this.#line(behind, device, pciFunction.interruptPin);
     if (line !== undefined) pciFunction.writeConfig(register.interruptLine, 1, line);
@@ -108,20 +114,57 @@ export class PciRoot {
       },
       line,
       remove: () => this.remove(pciFunction),
+      unplug: (options) => this.unplug(pciFunction, options),
     });
+    behind?.occupied(() => this.#empty(behind));
   }
 
   /** Takes a function out; a bridge with all that is behind it. */
   remove(pciFunction: PciFunction): void {
-    const at = this.#seats.findIndex((seat) => seat.function === pciFunction);
-    if (at < 0) throw new UsageError('the function is not on this root');
-    for (const seat of this.#seats.filter(({ bridge }) => bridge === pciFunction)) this.remove(seat.function);
-    this.#seats.splice(
-      this.#seats.findIndex((seat) => seat.function === pciFunction),
-      1,
-    );
+    const seat = this.#seatOf(pciFunction);
+    for (const each of this.#seats.filter(({ bridge }) => bridge === pciFunction)) this.remove(each.function);
+    this.#seats.splice(this.#seats.indexOf(seat), 1);
     for (const [line, pulling] of this.#pulls) if (pulling.has(pciFunction)) this.#pull(line, pciFunction, false);
     pciFunction.disconnect?.();
+    const { bridge } = seat;
+    if (bridge !== undefined && !this.#seats.some((other) => other.bridge === bridge)) bridge.occupied(undefined);
+    this.#leaving.get(pciFunction)?.settle(true);
+    this.#leaving.delete(pciFunction);
+  }
+
+  /**
+   * Tells the guest that the function is to go, and takes it out once the guest has let go of it: once it turned off the
+   * power of the slot, which leaves as a whole. Behind a RootPort whose interrupts the guest has turned on; at once elsewhere,
+   * and when the time is out.
+   * @returns whether the guest let go
+   */
+  async unplug(pciFunction: PciFunction, { withinMs = 3000 }: UnplugOptions = {}): Promise<boolean> {
+    const { bridge } = this.#seatOf(pciFunction);
+    const asked = this.#leaving.get(pciFunction);
+    if (asked !== undefined) return asked.ended;
+    if (bridge === undefined || !bridge.askToLeave()) {
+      this.remove(pciFunction);
+      return false;
+    }
+    const departure = new Departure(withinMs, () => this.#empty(bridge));
+    this.#leaving.set(pciFunction, departure);
+    const unwatch = this.#machine.devices.onClose(() => departure.settle(false));
+    try {
+      return await departure.ended;
+    } finally {
+      unwatch();
+    }
+  }
+
+  /** Takes out all that stands behind a bridge. */
+  #empty(bridge: Bridge): void {
+    for (const seat of this.#seats.filter((each) => each.bridge === bridge)) this.remove(seat.function);
+  }
+
+  #seatOf(pciFunction: PciFunction): Seat {
+    const seat = this.#seats.find((each) => each.function === pciFunction);
+    if (seat === undefined) throw new UsageError('the function is not on this root');
+    return seat;
   }
 
   #line(bridge: Bridge | undefined, device: number, pin: number): number | undefined {
@@ -148,6 +191,7 @@ export class PciRoot {
   /** The number of the bus that a seat is on, or undefined where no bridge above it has one. */
   #busOf({ bridge }: Seat): number | undefined {
     if (bridge === undefined) return 0;
+    if (!bridge.passes) return undefined;
     const { bus, last } = bridge.secondary;
     const above = this.#seats.find((seat) => seat.function === bridge);
     const parent = above === undefined ? undefined : this.#busOf(above);
@@ -215,6 +259,6 @@ export class PciRoot {
   #forwarded({ bridge }: Seat, at: number, size: number): boolean {
     if (bridge === undefined) return true;
     const above = this.#seats.find((seat) => seat.function === bridge);
-    return bridge.forwards(at, size) && (above === undefined || this.#forwarded(above, at, size));
+    return bridge.passes && bridge.forwards(at, size) && (above === undefined || this.#forwarded(above, at, size));
   }
 }
