@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
 
 const [, , dist, seconds, ...images] = process.argv;
-// All of the package would take half a minute to load in Bochs.
+// Not all of the package: in Bochs that takes its time to load.
 await import(join(dist, 'backends.js'));
 const { lockstepImage } = await import(join(dist, 'lockstep/index.js'));
 
