@@ -191,15 +191,19 @@ Emulator::Stop Emulator::run(const uint64_t& turnEnd) {
   return stop;
 }
 
+bool Emulator::enter() {
+  if (!cpu_->vmx.entryAsked) return true;
+  entryError_ = vmx::enterFromOutside(*cpu_);
+  if (entryError_ != 0 || vmx::leftForOutside(*cpu_)) return false;
+  passBoundary();
+  return true;
+}
+
 Emulator::Stop Emulator::goOn(const uint64_t& turnEnd) {
   Cpu& cpu = *cpu_;
   cpu.halted = cpu.unknown = cpu.shutdown = cpu.closing = false;
   cpu.deadline.store(0);
-  if (cpu.vmx.entryAsked) {
-    entryError_ = vmx::enterFromOutside(cpu);
-    if (entryError_ != 0) return Stop::left;
-    passBoundary();
-  }
+  if (!enter()) return Stop::left;
   for (;;) {
     // Whatever was delivered last may have ended it all.
     if (cpu.closing) return Stop::closing;

@@ -78,7 +78,9 @@ class Emulator final : private ApicHost {
 
   bool interrupt(uint8_t vector);
   void nmi() { nonMaskable(); }
-  /** The VM-instruction error of the entry from outside that failed last, or 0. */
+  /** Makes the VM entry that somebody outside asked for. False if it failed, and the guest was not entered. */
+  bool enter();
+  /** The VM-instruction error of the entry from outside that was made last, or 0. */
   unsigned entryError() const { return entryError_; }
   /** run() stops as by attention(kStop) once so many instructions are retired in all. */
   void setLimit(uint64_t instructions) {

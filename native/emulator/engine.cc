@@ -127,6 +127,16 @@ Turn Processor::end(ExitKind kind) {
   return Turn::ended;
 }
 
+/** A VM entry that was asked for comes before what stops it, as it does where an interrupt waits. */
+void Processor::leave() {
+  if (!emulator_.enter()) {
+    ended(Emulator::Stop::left);
+    return;
+  }
+  vmx::interruptFromOutside(emulator_.cpu());
+  end(ExitKind::interrupted);
+}
+
 /** A halted processor's turn is over at once. */
 Turn Processor::sleep(uint64_t end, uint64_t& until) {
   const bool interruptible = emulator_.interruptible();
@@ -156,8 +166,8 @@ Turn Processor::turn(uint64_t start, const uint64_t& end, uint64_t& until) {
   emulator_.advanceTo(start);
   for (;;) {
     if (mustLeave()) {
-      vmx::interruptFromOutside(emulator_.cpu());
-      return this->end(ExitKind::interrupted);
+      leave();
+      return Turn::ended;
     }
     const bool due = emulator_.ticks() >= emulator_.nextEvent();
     if ((halted_ || emulator_.cpu().waits) && !due && !emulator_.wakes()) return sleep(end, until);

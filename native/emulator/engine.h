@@ -96,7 +96,7 @@ class Processor final : public vcpu::Processor, private Platform, private Member
   void look() override { emulator_.attention(kInterrupt); }
   bool stopDead() override;
   bool stops() override { return outside_->stopRequested(); }
-  void leave() override { end(vcpu::ExitKind::interrupted); }
+  void leave() override;
   bool mustLeave();
   void visit(state::Archive& archive);
   Turn end(vcpu::ExitKind kind);

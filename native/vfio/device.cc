@@ -127,6 +127,8 @@ void Device::write(uint32_t index, uint64_t offset, unsigned width, uint64_t val
 
 size_t Device::read32s(uint32_t index, const uint32_t* offsets, uint32_t* values, size_t count) {
   const Region& region = known(index);
+  batch_.assign(offsets, offsets + count);
+  offsets = batch_.data();
   if (const size_t inside = region.inside(offsets, 1, count); inside < count) return inside;
   const uint8_t* mapping = region.mapping.data();
   if (mapping == nullptr) {
@@ -139,6 +141,8 @@ size_t Device::read32s(uint32_t index, const uint32_t* offsets, uint32_t* values
 
 size_t Device::write32s(uint32_t index, const uint32_t* pairs, size_t count) {
   const Region& region = known(index);
+  batch_.assign(pairs, pairs + 2 * count);
+  pairs = batch_.data();
   if (const size_t inside = region.inside(pairs, 2, count); inside < count) return inside;
   uint8_t* mapping = region.mapping.data();
   if (mapping == nullptr) {

@@ -120,6 +120,8 @@ class Device {
   void setIrqs(uint32_t index, uint32_t flags, const std::vector<int>& eventfds, uint32_t count);
 
   os::Fd fd_;
+  /** The offsets of a batch: the caller's array may change, or be the one read into, once they have been looked at. */
+  std::vector<uint32_t> batch_;
   uint32_t id_ = 0;
   /** LIFETIME: these map the device's memory, and a live mapping holds the device as an open descriptor does. */
   std::vector<Region> regions_;

@@ -111,6 +111,17 @@ describe('Vcpu.enter', () => {
     expect(vcpu.regs.rax & 0xffn).toBe(0x5an);
   });
 
+  it('is made before a stop() that comes with it, which ends it as an interrupt does', async () => {
+    const { vcpu, vmcs, ept } = await guest([0x40, 0xeb, 0xfd]); // inc eax; jmp back
+    const entered = vcpu.enter(vmcs, { ept });
+    vcpu.stop();
+    expect(await entered).toMatchObject({ reason: 'externalInterrupt' });
+    vmcs.set({ guestCsAccessRights: 0n });
+    const refused = vcpu.enter(vmcs, { ept });
+    vcpu.stop();
+    expect(await refused).toMatchObject({ reason: 'entryFailureGuestState' });
+  });
+
   it('is stopped by stop() and by a signal, with the state of the guest in the VMCS', async () => {
     const { vcpu, vmcs, ept, enter } = await guest([0x40, 0xeb, 0xfd]); // inc eax; jmp back
     setTimeout(() => vcpu.stop(), 20);
