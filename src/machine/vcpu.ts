@@ -1,4 +1,5 @@
 /** One virtual processor: registers, runs, exits. The same on both backends. */
+import { availableParallelism } from 'node:os';
 import { UsageError } from '../errors.ts';
 import { Cell, command, phase } from './cell.ts';
 import type { EngineMachine } from './engine.ts';
@@ -25,6 +26,8 @@ import type { AnyVmcs, EnterOptions, VmStop } from './vm-entry.ts';
 const spinMs = 0.1;
 /** How long runSync polls before it sleeps: longer than a sleeping thread takes to wake, or both would sleep at every exit. */
 const syncSpinMs = 0.5;
+/** On a host of one processor who polls keeps the other side from running. */
+const alone = availableParallelism() < 2;
 /** How often runSync looks whether something waits on the event loop. */
 const lookMs = 5;
 const exitsPerLook = 16;
@@ -292,6 +295,7 @@ export class Vcpu extends VcpuState {
 
   /** Polls until the vCPU exits or stops, for so long; the clock is looked at only when the first polls were in vain. */
   #awaitPhase(milliseconds: number): boolean {
+    if (alone) return this.#cell.phase !== phase.running;
     for (let deadline = 0; ; ) {
       for (let i = 0; i < 500; i++) if (this.#cell.phase !== phase.running) return true;
       const now = performance.now();

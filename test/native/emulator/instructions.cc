@@ -51,6 +51,22 @@ TEST("what moves or empties caches, prefetches or fences leaves memory as it is"
   CHECK_EQUAL(guest.get<uint64_t>(kData), 0x1122334455667788u);
 }
 
+TEST("the second encoding of SHL shifts as the first, by each kind of count (SDM Vol. 2B, SAL/SAR/SHL/SHR)") {
+  Guest guest(64);
+  guest.regs.rax = 0x81, guest.regs.rbx = guest.regs.rdx = guest.regs.rsi = guest.regs.rdi = 0x80000001;
+  guest.regs.rbp = 0x81, guest.regs.rcx = 3;
+  // shl al, 1; shl ebx, 1; shl dl, cl; shl esi, cl; shl edi, 4; shl bpl, 4, all with /6; setc r8b: bit 4 of 81h went
+  // last
+  guest.run(BYTES("\xd0\xf0\xd1\xf3\xd2\xf2\xd3\xf6\xc1\xf7\x04\x40\xc0\xf5\x04\x41\x0f\x92\xc0"));
+  CHECK_EQUAL(guest.regs.rax, 0x02u);
+  CHECK_EQUAL(guest.regs.rbx, 0x00000002u);
+  CHECK_EQUAL(guest.regs.rdx, 0x80000008u);
+  CHECK_EQUAL(guest.regs.rsi, 0x00000008u);
+  CHECK_EQUAL(guest.regs.rdi, 0x00000010u);
+  CHECK_EQUAL(guest.regs.rbp, 0x10u);
+  CHECK_EQUAL(guest.regs.r8 & 0xff, 0u);
+}
+
 TEST("WRFSBASE and RDFSBASE move the base of FS") {
   Guest guest(64);
   guest.enable(1u << 16);
