@@ -1,6 +1,6 @@
 // Builds the addons that the package ships, one for each C library, into prebuilds/.
 //
-//   scripts/build-prebuilds.mjs [--to DIR] [glibc] [musl]
+//   scripts/build-prebuilds.mjs [--to DIR] [glibc] [musl]    (or named in VTKIT_PREBUILDS, else both)
 //
 // With the C++ compiler of a pinned npm package: it targets a C library of one's choice, glibc at a version of one's
 // choice too, and links its own libc++ in. Debian's compiler would bind the addon to Debian's glibc, and has no C++ for musl.
@@ -17,7 +17,8 @@ const targets = { glibc: 'x86_64-linux-gnu.2.28', musl: 'x86_64-linux-musl' };
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { to: { type: 'string' } } });
 const to = resolve(values.to ?? join(root, 'prebuilds'));
 
-for (const libc of positionals.length > 0 ? positionals : Object.keys(targets)) {
+const named = positionals.length > 0 ? positionals : (process.env.VTKIT_PREBUILDS ?? 'glibc musl').split(' ');
+for (const libc of named) {
   const file = join(to, `linux-x64-${libc}`, 'vtkit.node');
   mkdirSync(join(file, '..'), { recursive: true });
   build(targets[libc], file);
