@@ -435,10 +435,13 @@ TEST("ticks in real time") {
   pit.counters().write(3, 1, 0x34);
   pit.counters().write(0, 1, 11932 & 0xff);  // 100 Hz
   pit.counters().write(0, 1, 11932 >> 8);
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  const uint64_t took = clock.nanoseconds();
-  CHECK_EQUAL(line.edges.load() >= 5, true);
-  CHECK_EQUAL(static_cast<uint64_t>(line.edges.load()) <= took / 10000000, true);
+  // A busy host lets the thread sleep longer, and edges that were missed do not come together.
+  while (line.edges.load() < 5 && clock.nanoseconds() < 30'000'000'000) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const auto edges = static_cast<uint64_t>(line.edges.load());
+  CHECK_EQUAL(edges >= 5, true);
+  CHECK_EQUAL(edges <= clock.nanoseconds() / 10'000'000, true);
 }
 
 TEST("rings no more often than its shortest gap allows, whatever is asked of it") {
