@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { sideBySide } from './side-by-side.mjs';
 import { compiler } from './zig.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -30,16 +31,12 @@ const zig = compiler();
 const folder = mkdtempSync(join(tmpdir(), 'vtkit-wasm-'));
 const compile = promisify(execFile);
 try {
-  const queue = [...sources];
-  const worker = async () => {
-    for (let file = queue.pop(); file !== undefined; file = queue.pop()) {
-      const to = join(folder, `${file.replaceAll('/', '-')}.o`);
-      await compile(zig, ['c++', '-target', 'wasm32-wasi', ...flags, '-I', 'native', '-c', '-o', to, file], {
-        cwd: root,
-      });
-    }
-  };
-  await Promise.all([worker(), worker()]);
+  await sideBySide(sources, (file) => {
+    const to = join(folder, `${file.replaceAll('/', '-')}.o`);
+    return compile(zig, ['c++', '-target', 'wasm32-wasi', ...flags, '-I', 'native', '-c', '-o', to, file], {
+      cwd: root,
+    });
+  });
   console.log(`${sources.length} files compile for wasm32`);
 } catch (error) {
   console.error(error.stderr ?? error.message);

@@ -128,10 +128,7 @@ bool trap(Cpu& cpu, uint8_t vector, vmx::EventType type) {
     cpu.vmx.vectoring = {vmx::eventInformation(vector, type, false), 0, cpu.vmx.instructionBytes};
   }
   const Source source = type == vmx::kPrivilegedSoftwareException ? Source::exception : Source::software;
-  if (deliver(cpu, vector, source, false, 0)) {
-    cpu.vmx.vectoring = {};
-    return cpu.stepTaken = true;
-  }
+  if (deliver(cpu, vector, source, false, 0)) return cpu.stepTaken = true;
   if (!cpu.taskSwitched) cpu.gpr[RSP] = rsp;
   return false;
 }

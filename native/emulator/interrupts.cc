@@ -68,9 +68,7 @@ bool failed(Cpu& cpu, uint32_t ext) {
   return false;
 }
 
-}  // namespace
-
-bool deliver(Cpu& cpu, uint8_t vector, Source source, bool hasError, uint32_t error) {
+bool enterHandler(Cpu& cpu, uint8_t vector, Source source, bool hasError, uint32_t error) {
   if (!cpu.protectedMode()) return deliverReal(cpu, vector);
   const uint32_t ext = source == Source::software ? 0 : 1;
   InterruptGate gate;
@@ -145,8 +143,6 @@ bool deliver(Cpu& cpu, uint8_t vector, Source source, bool hasError, uint32_t er
   return true;
 }
 
-namespace {
-
 enum class Class { benign, contributory, pageFault };
 Class classOf(uint8_t vector) {
   if (vector == kPfFault) return Class::pageFault;
@@ -154,6 +150,13 @@ Class classOf(uint8_t vector) {
 }
 
 }  // namespace
+
+bool deliver(Cpu& cpu, uint8_t vector, Source source, bool hasError, uint32_t error) {
+  if (!enterHandler(cpu, vector, source, hasError, error)) return false;
+  cpu.vmx.vectoring = {};
+  cpu.shadow = false;  // STI blocks up to an instruction or an event, whichever comes first
+  return true;
+}
 
 void deliverFault(Cpu& cpu) {
   Fault current = cpu.fault;
@@ -170,11 +173,7 @@ void deliverFault(Cpu& cpu) {
     const bool faultClass = current.vector != kDb && current.vector != kBp && current.vector != kOfTrap;
     const uint64_t before = flags(cpu);
     if (faultClass && cpu.protectedMode()) cpu.rflags |= kRf;
-    if (deliver(cpu, current.vector, Source::exception, hasError, current.error)) {
-      cpu.vmx.vectoring = {};
-      cpu.shadow = false;  // STI blocks up to an instruction or an exception, whichever comes first
-      return;
-    }
+    if (deliver(cpu, current.vector, Source::exception, hasError, current.error)) return;
     if (!cpu.taskSwitched) cpu.rflags = before;
     cpu.taskSwitched = false;
     if (cpu.closing || cpu.unknown) return;

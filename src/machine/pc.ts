@@ -57,20 +57,14 @@ export class Pc {
 
   /** Creates the machine and its devices; load an image with {@link Pc.load}. */
   static async create(options: PcOptions): Promise<Pc> {
-    const { backend, trace, cpus, signal, clock, translations, seed } = options;
-    const emulated = backend === 'emulated' || translations === 'stale' || seed !== undefined;
+    const { memoryBytes, debugExitPort, onSerial, ...asked } = options;
+    const emulated = asked.backend === 'emulated' || asked.translations === 'stale' || asked.seed !== undefined;
     const machine = await Machine.create({
-      backend: backend ?? 'auto',
-      memory: pcMemory(options.memoryBytes).slots,
-      cpus: cpus ?? 1,
+      ...asked,
+      memory: pcMemory(memoryBytes).slots,
       // Several processors need local APICs: the kernel's controller has them, and so has the emulated processor.
-      irqchip: (cpus ?? 1) > 1 && !emulated ? 'kernel' : 'pic',
+      irqchip: (asked.cpus ?? 1) > 1 && !emulated ? 'kernel' : 'pic',
       unclaimed: 'open-bus',
-      ...(trace === undefined ? {} : { trace }),
-      ...(signal === undefined ? {} : { signal }),
-      ...(clock === undefined ? {} : { clock }),
-      ...(translations === undefined ? {} : { translations }),
-      ...(seed === undefined ? {} : { seed }),
     });
     return new Pc(machine, options);
   }

@@ -13,6 +13,7 @@ import { Machine } from '../../src/machine/machine.ts';
 import { planCreate } from '../../src/sriov/plan.ts';
 import { VfioDevice } from '../../src/vfio/device.ts';
 import { type Assignment, planAssignment } from '../../src/vfio/plan.ts';
+import { unbind } from './unbind.ts';
 
 const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const nvme = '0000:02:00.0';
@@ -20,8 +21,6 @@ const nic = '0000:03:00.0';
 const port = '0000:01:00.0';
 const drivers = '/sys/bus/pci/drivers';
 const sysfs = new Sysfs();
-/** Another process, as an administrator's shell would be: the write waits until the device is free. */
-const unbind = (address: string) => promisify(execFile)('sh', ['-c', `echo ${address} > ${drivers}/vfio-pci/unbind`]);
 
 let assigned: Assignment | undefined;
 afterEach(async () => {

@@ -1,16 +1,13 @@
 /** A device of the host is plugged into a running guest on KVM, and asked back by the kernel: the guest is told, and has a time. */
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import '../../src/backends.ts';
 import { type Assignment, planAssignment } from '../../src/vfio/plan.ts';
 import { hotPlugGuest, hotPlugSays } from '../support/hot-plug.ts';
+import { unbind } from './unbind.ts';
 
 const nvme = '0000:02:00.0';
 /** QEMU's NVMe controller: its identity, and version 1.4 in register 8 (NVMe 1.4, 3.1.2). */
 const controller = ['00101b36', '00010400'] as const;
-/** Another process, as an administrator's shell would be: the write waits until the device is free. */
-const unbind = () => promisify(execFile)('sh', ['-c', `echo ${nvme} > /sys/bus/pci/drivers/vfio-pci/unbind`]);
 
 let assigned: Assignment | undefined;
 afterEach(async () => {
@@ -30,7 +27,7 @@ describe('a device in the hot-plug slot of a guest', () => {
       await said('slot 7 behind the port at device 2: ffffffff');
       add(device.assignTo(machine));
       await said(`holds ${controller[1]}`);
-      const [why] = await Promise.all([device.ended, unbind()]);
+      const [why] = await Promise.all([device.ended, unbind(nvme)]);
       expect(why).toBe('requested');
       expect(await ended).toBe(hotPlugSays(...controller, !keeps));
     } finally {

@@ -126,10 +126,7 @@ void inject(Cpu& cpu, uint32_t information) {
   const uint64_t start = cpu.rip();
   cpu.rip() = (start + length) & cpu.ipMask;
   const bool asked = type == kSoftwareInterrupt || type == kSoftwareException;
-  if (deliver(cpu, vector, asked ? Source::software : Source::hardware, hasError, error)) {
-    vmx.vectoring = {};
-    return;
-  }
+  if (deliver(cpu, vector, asked ? Source::software : Source::hardware, hasError, error)) return;
   cpu.rip() = start;
   deliverFault(cpu);
 }
@@ -172,8 +169,8 @@ unsigned enter(Cpu& cpu) {
   cpu.ept = secondaryBased(cpu, secondary::kEnableEpt);
   if (cpu.ept) {
     for (unsigned i = 0; i < 4; i++) cpu.pointers[i] = field(cpu, pointerField(i));
-  } else {
-    readPointers(cpu);  // checked above, where PAE paging uses them
+  } else if (usesPointers(cpu)) {
+    readPointers(cpu);  // checked above
   }
   updateMode(cpu);
   updateUsable(cpu);

@@ -80,12 +80,7 @@ bool Emulator::takeGuestEvent() {
     vmx.activity = Activity::active;
     vmx.monitorTrapDue = vmx.monitorTrap;
     vmx.vectoring = {eventInformation(vector, type, false), 0, 0};
-    if (deliver(cpu, vector, Source::hardware, false, 0)) {
-      vmx.vectoring = {};
-      cpu.shadow = false;
-    } else {
-      deliverFault(cpu);
-    }
+    if (!deliver(cpu, vector, Source::hardware, false, 0)) deliverFault(cpu);
     return true;
   };
   if (vmx.activity == Activity::waitForSipi) return false;
