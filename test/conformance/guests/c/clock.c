@@ -13,10 +13,11 @@ static uint8_t get(uint8_t number) {
 }
 static void set(uint8_t number, uint8_t value) { out8(0x70, number), out8(0x71, value); }
 
+// The 8259 keeps an edge that came while its kind was being switched off: such an interrupt finds no flags, and does not count.
 static __attribute__((interrupt)) void on_clock(struct frame* frame) {
   (void)frame;
-  flags = get(c);
-  count++;
+  const uint8_t now = get(c);
+  if (now & 0x80) flags = now, count++;
   out8(0xa0, 0x20), out8(0x20, 0x20);
 }
 
