@@ -1,5 +1,4 @@
 import { defineConfig } from 'vitest/config';
-// @ts-expect-error: the labs' scripts run without a build, and so have no types
 import { hasSmallKernel } from './scripts/lab.d/kernel.mjs';
 import { labPool } from './test/lab/pool.ts';
 
@@ -7,7 +6,7 @@ import { labPool } from './test/lab/pool.ts';
 const patient = { testTimeout: 240_000, hookTimeout: 240_000 };
 const common = { testTimeout: 60_000, hookTimeout: 60_000, pool: 'forks' as const };
 
-/** Files whose tests run inside the QEMU lab, in one machine. */
+/** Files whose tests run inside the QEMU lab, in one machine or in two. */
 const inside = ['test/lab/**/*.qemu.test.ts'];
 /** Those that want a machine of their own: QEMU's NVMe keeps an INTx that another driver left, past a reset. */
 const alone = ['test/lab/assigned.qemu.test.ts'];
@@ -58,7 +57,6 @@ export default defineConfig({
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
           exclude: [...inside, ...insideIgb, ...slow],
-          fileParallelism: false,
         },
       },
       {
@@ -68,7 +66,6 @@ export default defineConfig({
           name: 'lab-qemu',
           pool: labPool,
           isolate: false,
-          fileParallelism: false,
           globalSetup: ['test/conformance/setup.ts'],
           include: inside,
           exclude: alone,
@@ -90,7 +87,6 @@ export default defineConfig({
           name: `lab-${variant}`,
           pool: labPool,
           isolate: false,
-          fileParallelism: false,
           globalSetup: ['test/conformance/setup.ts'],
           expect: { poll: { timeout: 20_000 } },
           include,

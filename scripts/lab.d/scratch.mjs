@@ -25,7 +25,14 @@ function removeLeft(parent, prefix) {
   }
 }
 
-/** Calls `use` with a new folder in `parent`. @returns what it gives, when the folder is gone again */
+/**
+ * Calls `use` with a new folder in `parent`.
+ * @template T
+ * @param {string} parent
+ * @param {string} kind
+ * @param {(folder: string) => T} use
+ * @returns {T} what it gives, when the folder is gone again
+ */
 export function withScratch(parent, kind, use) {
   const prefix = `${kind}-${namespace}-`;
   removeLeft(parent, prefix);

@@ -8,21 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cpio } from '../../scripts/lab.d/cpio.mjs';
+import { debianKernel } from '../../scripts/lab.d/kernel.mjs';
 import '../../src/backends.ts';
 import { Pc } from '../../src/machine/pc.ts';
 import { imageOf } from '../conformance/manifest.ts';
 import { compile, expectedLines, runnable, sectionsOf } from './programs.ts';
-
-interface InitialFile {
-  readonly path: string;
-  readonly mode: number;
-  readonly content?: Buffer;
-}
-const scripts = new URL('../../scripts/lab.d/', import.meta.url);
-const { debianKernel } = (await import(new URL('kernel.mjs', scripts).href)) as {
-  debianKernel(): { release: string; kernel: string; initrd: string };
-};
-const { cpio } = (await import(new URL('cpio.mjs', scripts).href)) as { cpio(files: readonly InitialFile[]): Buffer };
 
 /** The emulated processor of this Linux is one. */
 const guests = runnable.filter(({ cpus }) => cpus === 1);
@@ -70,7 +61,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 async function bootLinux(): Promise<{ lines: readonly string[]; outcome: string; release: string }> {
   const { release, kernel, initrd } = debianKernel();
   execFileSync(fileURLToPath(new URL('../../scripts/build-guests', import.meta.url)));
-  const program = (name: string): InitialFile => ({
+  const program = (name: string) => ({
     path: `bin/${name}`,
     mode: 0o100755,
     content: readFileSync(compile(name, scratch)),

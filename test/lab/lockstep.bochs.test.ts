@@ -1,11 +1,8 @@
 /** Conformance guests on the emulated processor and on kvm_intel, side by side: Node and the emulator run inside Bochs, too. */
 import { beforeAll, describe, expect, it } from 'vitest';
+import { hasSmallKernel } from '../../scripts/lab.d/kernel.mjs';
 import { expectedOf, guests } from '../conformance/manifest.ts';
 import { type Answers, ask, dist, fileOf, program } from './bochs.ts';
-
-const { hasSmallKernel } = (await import(new URL('../../scripts/lab.d/kernel.mjs', import.meta.url).href)) as {
-  hasSmallKernel(): boolean;
-};
 
 const seconds = 1800;
 /** Of the lab's clock, which follows instructions: what each guest may take. */

@@ -4,7 +4,6 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import type { PoolOptions, PoolRunnerInitializer, PoolWorker } from 'vitest/node';
-// @ts-expect-error: the labs' scripts run without a build, and so have no types
 import { lackOf } from '../../scripts/lab.d/qemu.mjs';
 
 const script = fileURLToPath(new URL('../../scripts/lab', import.meta.url));
@@ -55,7 +54,7 @@ class LabWorker implements PoolWorker {
     const command = ['sh', '-c', 'exec node "$0" 3<&0 4>&1 </dev/null >&2', worker];
     const counts = cycles.flatMap((name) => (process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`]));
     const environment = ['NODE_ENV=test', 'VITEST=true', ...counts];
-    const lacks: string | undefined = lackOf(this.#variant);
+    const lacks = lackOf(this.#variant);
     const machine =
       lacks === undefined
         ? spawn(

@@ -4,10 +4,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { withScratch } from '../../scripts/lab.d/scratch.mjs';
 
-const { withScratch } = (await import(new URL('../../scripts/lab.d/scratch.mjs', import.meta.url).href)) as {
-  withScratch<T>(parent: string, kind: string, use: (folder: string) => T): T;
-};
 const namespace = readlinkSync('/proc/self/ns/pid').replace(/\D/g, '');
 const dead = spawnSync('true').pid;
 

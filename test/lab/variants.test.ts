@@ -1,16 +1,12 @@
 /** `vtkit probe` in every variant of the lab: what is there, what is not, and what to do about it. */
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { hasSmallKernel } from '../../scripts/lab.d/kernel.mjs';
+import { variants } from '../../scripts/lab.d/variants.mjs';
 import type { ProbeDocument } from '../../src/probe/document.ts';
 import { lab } from './lab.ts';
 
 const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-
-const scripts = new URL('../../scripts/lab.d/', import.meta.url);
-const { variants } = (await import(new URL('variants.mjs', scripts).href)) as {
-  variants: Readonly<Record<string, { readonly small?: boolean }>>;
-};
-const { hasSmallKernel } = (await import(new URL('kernel.mjs', scripts).href)) as { hasSmallKernel(): boolean };
 
 type States = Readonly<Record<string, 'yes' | 'no' | 'unknown'>>;
 
