@@ -94,10 +94,7 @@ export class LocalSide implements Side {
     const vcpu = this.#vcpu;
     this.#state = undefined;
     // An instruction that waits has to end, whatever it gets: what it leaves is overwritten.
-    while (this.#waiting !== undefined && !this.answer(this.#waiting.kind === 'io-out' ? [] : zeros(this.#waiting))) {
-      const stop = await this.#go();
-      if (stop.kind !== 'access') break;
-    }
+    while (!this.answer(zeros(this.#waiting)) && (await this.#go()).kind === 'access');
     for (const { address, bytes } of pages) this.machine.memory.write(address, bytes);
     vcpu.setSregs(state.system);
     for (const name of registerNames) vcpu.regs[name] = state.registers[name];
@@ -172,7 +169,7 @@ function accessOf(exit: Waiting): Access {
   };
 }
 
-const zeros = (exit: AnswerableExit): bigint[] => Array.from({ length: exit.count }, () => 0n);
+const zeros = (exit: AnswerableExit | undefined): bigint[] => Array.from({ length: exit?.count ?? 0 }, () => 0n);
 
 function valuesOf(data: Uint8Array, size: number): bigint[] {
   return Array.from({ length: data.length / size }, (_, i) =>

@@ -17,6 +17,8 @@ const interruptFlag = 0x200n;
 const mostSteps = 50_000_000;
 /** A timer that is masked ticks for ever: other events get their turn. */
 const skipsPerTurn = 1024;
+/** How often KVM may tell of a step, behind an access, in which nothing was done: with VT-x twice. */
+const mostIdleSteps = 2;
 
 export interface LockstepOptions {
   /** The emulated processor, which also shows the code. */
@@ -178,7 +180,7 @@ class Pair {
     // Engines may stop behind MOV SS and STI, or behind the instruction that those shield.
     if (this.#last[0].shadow) await first.step();
     // Behind its last access, KVM has yet to see that a repeated instruction's count is 0.
-    else if ((await this.#instruction(this.#last[1]))?.text.startsWith('rep')) await second.step();
+    else if ((await this.#instruction(this.#last[1]))?.text.startsWith('rep')) await this.#forward(second);
     else return differences;
     return this.#look();
   }
@@ -248,8 +250,8 @@ class Pair {
   }
 
   /**
-   * An instruction that repeats itself is one, though KVM may stop within it; and KVM tells once more of the one behind
-   * an access.
+   * An instruction that repeats itself is one, though KVM may stop within it; and KVM tells again of the one behind an
+   * access.
    */
   async #forward(side: Side): Promise<Stop> {
     const before = await side.state();
@@ -259,7 +261,7 @@ class Pair {
       if (stop.kind !== 'stepped') return stop;
       const { registers } = await side.state();
       const moved = registerNames.some((name) => name !== 'rflags' && registers[name] !== last[name]);
-      if (registers.rip !== before.registers.rip || (!moved && again > 0)) return stop;
+      if (registers.rip !== before.registers.rip || (!moved && again >= mostIdleSteps)) return stop;
       last = registers;
     }
   }

@@ -239,10 +239,10 @@ export class Vcpu extends VcpuState {
     this.#around.assertOpen();
     if (this.#busy) throw new UsageError('the vCPU runs: its state can be reached only while it is stopped');
     if (this.#pending === undefined) return true;
+    if (this.#early !== undefined) return false;
     if (this.#unanswered) {
       throw new UsageError(`the ${this.#pending.kind} exit must be answered first: its instruction is not finished`);
     }
-    if (this.#early !== undefined) return false;
     this.#resume(command.complete);
     this.#waitStopped();
     if (this.#cell.phase === phase.exited) {

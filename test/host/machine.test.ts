@@ -39,6 +39,24 @@ onEveryBackend('a vCPU', (backend) => {
     expect((await vcpu.run()).kind).toBe('halt');
   });
 
+  it('has no state between two accesses of an instruction, and says so each time', async () => {
+    using machine = await realMode(backend, [0xa6, hlt]); // cmpsb
+    const vcpu = firstOf(machine);
+    vcpu.setSregs({ ds: { base: 0x20_0000n, selector: 0 }, es: { base: 0x30_0000n, selector: 0 } });
+    const read = await vcpu.run();
+    if (read.kind !== 'mmio-read') throw new Error(read.kind);
+    read.reply(7);
+    for (let i = 0; i < 2; i++) {
+      expect(vcpu.finishInstruction()).toBe(false);
+      expect(() => vcpu.regs.rip).toThrow(/makes further accesses/);
+    }
+    const further = await vcpu.run();
+    expect(further).toMatchObject({ kind: 'mmio-read', address: 0x30_0000n });
+    if (further.kind === 'mmio-read') further.reply(7);
+    expect(vcpu.finishInstruction()).toBe(true);
+    expect([vcpu.regs.rip, vcpu.regs.rflags & 0x40n]).toEqual([0x1001n, 0x40n]);
+  });
+
   it('completes a pending write before its registers are read', async () => {
     using machine = await realMode(backend, [0xe6, 0x10, 0x90, hlt]); // out 0x10, al; nop
     const vcpu = firstOf(machine);

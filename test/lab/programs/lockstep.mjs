@@ -28,8 +28,8 @@ async function lockstepOf(file) {
     });
     return { end, exits, steps, excused: Object.fromEntries(excused), serial };
   } catch (error) {
-    if (error !== signal.reason) throw error;
-    return { end: { kind: 'late' }, ...progress, serial };
+    const end = error === signal.reason ? { kind: 'late' } : { kind: 'failed', why: error.stack };
+    return { end, ...progress, serial };
   }
 }
 
