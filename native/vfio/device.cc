@@ -125,15 +125,47 @@ void Device::write(uint32_t index, uint64_t offset, unsigned width, uint64_t val
   if (written != static_cast<ssize_t>(width)) throw os::SystemError(EIO, "region write");
 }
 
+namespace {
+
+// Beside the access to a register each further load counts: words are taken four at a time.
+typedef uint32_t Words __attribute__((vector_size(16), aligned(4), may_alias));
+
+/** Copies words, each read once. @returns all that stand `stride` apart, ORed; 1 or 2 */
+uint32_t take(const uint32_t* words, size_t count, size_t stride, std::vector<uint32_t>& batch) {
+  batch.resize(count);
+  Words joined = {};
+  size_t at = 0;
+  for (; at + 4 <= count; at += 4) {
+    const Words four = *reinterpret_cast<const volatile Words*>(words + at);
+    *reinterpret_cast<Words*>(&batch[at]) = four;
+    joined |= four;
+  }
+  uint32_t all = joined[0] | joined[2] | (stride == 1 ? joined[1] | joined[3] : 0);
+  for (; at < count; at++) {
+    batch[at] = *static_cast<const volatile uint32_t*>(words + at);
+    if (at % stride == 0) all |= batch[at];
+  }
+  return all;
+}
+
+}  // namespace
+
+/** How many of the batch's offsets, `stride` words apart, words of the region lie at, up to the first that is none. */
+size_t Device::takeBatch(const Region& region, const uint32_t* words, size_t count, size_t stride) {
+  // No offset is larger than all of them ORed, and none has a bit that this has not.
+  if (region.has(take(words, count * stride, stride, batch_), sizeof(uint32_t))) return count;
+  size_t i = 0;
+  while (i < count && region.has(batch_[stride * i], sizeof(uint32_t))) i++;
+  return i;
+}
+
 size_t Device::read32s(uint32_t index, const uint32_t* offsets, uint32_t* values, size_t count) {
   const Region& region = known(index);
-  batch_.assign(offsets, offsets + count);
-  offsets = batch_.data();
-  if (const size_t inside = region.inside(offsets, 1, count); inside < count) return inside;
+  if (const size_t inside = takeBatch(region, offsets, count, 1); inside < count) return inside;
   const uint8_t* mapping = region.mapping.data();
   if (mapping == nullptr) {
-    for (size_t i = 0; i < count; i++) values[i] = static_cast<uint32_t>(read(index, offsets[i], 4));
-  } else if (!guardedReads(mapping, offsets, values, count)) {
+    for (size_t i = 0; i < count; i++) values[i] = static_cast<uint32_t>(read(index, batch_[i], 4));
+  } else if (!guardedReads(mapping, batch_.data(), values, count)) {
     throw os::SystemError(EIO, "region read");
   }
   return count;
@@ -141,13 +173,11 @@ size_t Device::read32s(uint32_t index, const uint32_t* offsets, uint32_t* values
 
 size_t Device::write32s(uint32_t index, const uint32_t* pairs, size_t count) {
   const Region& region = known(index);
-  batch_.assign(pairs, pairs + 2 * count);
-  pairs = batch_.data();
-  if (const size_t inside = region.inside(pairs, 2, count); inside < count) return inside;
+  if (const size_t inside = takeBatch(region, pairs, count, 2); inside < count) return inside;
   uint8_t* mapping = region.mapping.data();
   if (mapping == nullptr) {
-    for (size_t i = 0; i < count; i++) write(index, pairs[2 * i], 4, pairs[2 * i + 1]);
-  } else if (!guardedWrites(mapping, pairs, count)) {
+    for (size_t i = 0; i < count; i++) write(index, batch_[2 * i], 4, batch_[2 * i + 1]);
+  } else if (!guardedWrites(mapping, batch_.data(), count)) {
     throw os::SystemError(EIO, "region write");
   }
   return count;

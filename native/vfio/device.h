@@ -103,20 +103,10 @@ class Device {
     bool has(uint64_t offset, unsigned width) const {
       return offset < info.bytes && width <= info.bytes - offset && offset % width == 0;
     }
-    /** How many of the offsets, `stride` words apart, words of the region lie at, up to the first that is none. */
-    size_t inside(const uint32_t* offsets, size_t stride, size_t count) const {
-      // No offset is larger than all of them ORed, and none has a bit that this has not.
-      uint32_t all = 0;
-#pragma GCC unroll 8
-      for (size_t i = 0; i < count; i++) all |= offsets[stride * i];
-      if (has(all, sizeof(uint32_t))) return count;
-      size_t i = 0;
-      while (i < count && has(offsets[stride * i], sizeof(uint32_t))) i++;
-      return i;
-    }
   };
   Region& known(uint32_t index);
   Region& checked(uint32_t index, uint64_t offset, unsigned width);
+  size_t takeBatch(const Region& region, const uint32_t* words, size_t count, size_t stride);
   void setIrqs(uint32_t index, uint32_t flags, const std::vector<int>& eventfds, uint32_t count);
 
   os::Fd fd_;

@@ -5,7 +5,7 @@ import { basename } from 'node:path';
 import { planAssignment, VfioDevice } from '../../dist/index.js';
 
 const [peer, address] = process.argv.slice(2);
-const rounds = 3;
+const rounds = 9;
 const batch = 1000;
 const version = 0x08;
 const interruptMaskSet = 0x0c;

@@ -43,6 +43,21 @@ describe('a VFIO device', () => {
     expect(() => registers.read32s(Uint32Array.of(8, 8), new Uint32Array(1))).toThrow(/no room for 2 offsets/);
   });
 
+  it('finds an offset that is none wherever it stands in a batch, and takes no value for one', async () => {
+    const registers = (await taken(nvme)).region('bar0');
+    for (let count = 1; count <= 9; count++) {
+      for (let bad = 0; bad < count; bad++) {
+        const offsets = Uint32Array.from({ length: count }, (_, i) => (i === bad ? 0x4001 : 8));
+        expect(() => registers.read32s(offsets)).toThrow(/offset 0x4001 is none of bar0/);
+        const pairs = Uint32Array.from([...offsets].flatMap((offset) => [offset, 0]));
+        expect(() => registers.write32s(pairs)).toThrow(/offset 0x4001 is none of bar0/);
+      }
+      const values = Array.from({ length: count }, () => [adminQueueSizes, 0x0fff_0fff]).flat();
+      registers.write32s(Uint32Array.from(values));
+      expect(registers.read32(adminQueueSizes)).toBe(0x0fff_0fff);
+    }
+  });
+
   it('that cannot migrate says so, and has no virtual functions that a token could keep', async () => {
     const device = await taken(nvme);
     expect([device.migration, device.logsDma]).toEqual([undefined, false]);
