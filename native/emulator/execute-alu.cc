@@ -202,6 +202,25 @@ struct Cmpxchg {
   }
 };
 
+// Eight bytes are one access, which a device sees; sixteen are two.
+
+bool loadBoth(Cpu& cpu, unsigned segment, uint64_t offset, uint32_t& low, uint32_t& high) {
+  uint64_t both;
+  if (!load<uint64_t>(cpu, segment, offset, both)) return false;
+  low = static_cast<uint32_t>(both);
+  high = static_cast<uint32_t>(both >> 32);
+  return true;
+}
+bool loadBoth(Cpu& cpu, unsigned segment, uint64_t offset, uint64_t& low, uint64_t& high) {
+  return load<uint64_t>(cpu, segment, offset, low) && load<uint64_t>(cpu, segment, offset + 8, high);
+}
+bool storeBoth(Cpu& cpu, unsigned segment, uint64_t offset, uint32_t low, uint32_t high) {
+  return store<uint64_t>(cpu, segment, offset, uint64_t{high} << 32 | low);
+}
+bool storeBoth(Cpu& cpu, unsigned segment, uint64_t offset, uint64_t low, uint64_t high) {
+  return store<uint64_t>(cpu, segment, offset, low) && store<uint64_t>(cpu, segment, offset + 8, high);
+}
+
 /** CMPXCHG8B and CMPXCHG16B: operand size 64 means the wide form. */
 template <typename T, bool Mem>
 struct Cmpxchg8b {
@@ -214,13 +233,11 @@ struct Cmpxchg8b {
     if (sizeof(Half) == 8 && (linear & 15) != 0) return gp(cpu);
     if (!probeWrite(cpu, op.segment, offset, 2 * sizeof(Half))) return false;
     Half low, high;
-    const auto mask = cpu.code64() ? ~uint64_t{0} : uint64_t{0xffffffff};
-    const uint64_t second = (offset + sizeof(Half)) & mask;
-    if (!load<Half>(cpu, op.segment, offset, low) || !load<Half>(cpu, op.segment, second, high)) return false;
+    if (!loadBoth(cpu, op.segment, offset, low, high)) return false;
     const bool equal = low == readGpr<Half>(cpu, RAX) && high == readGpr<Half>(cpu, RDX);
     const Half newLow = equal ? readGpr<Half>(cpu, RBX) : low;
     const Half newHigh = equal ? readGpr<Half>(cpu, RCX) : high;
-    if (!store<Half>(cpu, op.segment, offset, newLow) || !store<Half>(cpu, op.segment, second, newHigh)) return false;
+    if (!storeBoth(cpu, op.segment, offset, newLow, newHigh)) return false;
     if (!equal) {
       writeGpr<Half>(cpu, RAX, low);
       writeGpr<Half>(cpu, RDX, high);

@@ -11,6 +11,9 @@ export class Parted extends Error {
   }
 }
 
+/** Takes a side on; `further`: to the next access of an instruction, within which it has no state. */
+export type Forward = (further: boolean) => Given<Stop>;
+
 /** One item of an access, with what the board said. */
 interface Performed {
   readonly access: Access;
@@ -56,10 +59,10 @@ export class Accesses {
   }
 
   /** Takes both sides to the same stop. @throws Parted if they come to different ones */
-  async leave(first: () => Given<Stop>, second: () => Given<Stop>): Promise<Stop> {
-    const a = await first();
+  async leave(first: Forward, second: Forward): Promise<Stop> {
+    const a = await first(false);
     let whole = a.kind === 'access' ? await this.#answerFirst(a.access) : true;
-    let b = await second();
+    let b = await second(false);
     for (;;) {
       if (b.kind !== a.kind) throw new Parted(describe(a), describe(b));
       if (a.kind !== 'access' || b.kind !== 'access') {
@@ -75,12 +78,12 @@ export class Accesses {
       this.#exits++;
       if (both && this.#bySecond === this.#byFirst) return a;
       if (this.#bySecond === this.#byFirst) whole = await this.#furtherOfFirst(first, 'a further access');
-      b = await second();
+      b = await second(true);
     }
   }
 
-  async #furtherOfFirst(first: () => Given<Stop>, other: string): Promise<boolean> {
-    const next = await first();
+  async #furtherOfFirst(first: Forward, other: string): Promise<boolean> {
+    const next = await first(true);
     if (next.kind !== 'access') throw new Parted(describe(next), other);
     return this.#answerFirst(next.access);
   }

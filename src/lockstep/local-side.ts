@@ -6,6 +6,7 @@ import { registerNames } from '../machine/registers.ts';
 import { translate } from '../machine/translate.ts';
 import type { Vcpu } from '../machine/vcpu.ts';
 import type { Access, CpuState, Page, Side, Start, Stop } from './side.ts';
+import { clearTrapFlag, storesTrapFlag } from './trap-flag.ts';
 
 const pageBytes = 4096;
 const int3 = 0xcc;
@@ -55,7 +56,13 @@ export class LocalSide implements Side {
     const address = to === undefined ? undefined : translate(memory, this.state().system, to);
     if (address === undefined) {
       this.#stopAt('every instruction');
-      return this.#go();
+      const before = this.#vcpu.finishInstruction() ? this.state() : undefined;
+      const hides = before !== undefined && storesTrapFlag(memory, before);
+      const stop = await this.#go();
+      if (hides && stop.kind === 'stepped' && this.state().registers.rip !== before.registers.rip) {
+        clearTrapFlag(memory, this.state());
+      }
+      return stop;
     }
     this.#stopAt('breakpoints');
     const own = memory.readUint8(address);

@@ -17,8 +17,8 @@ const interruptFlag = 0x200n;
 const mostSteps = 50_000_000;
 /** A timer that is masked ticks for ever: other events get their turn. */
 const skipsPerTurn = 1024;
-/** How often KVM may tell of a step, behind an access, in which nothing was done: with VT-x twice. */
-const mostIdleSteps = 2;
+/** How often KVM may tell of a step in which nothing was done: behind an access, and with VT-x behind each EPT violation. */
+const mostIdleSteps = 32;
 
 export interface LockstepOptions {
   /** The emulated processor, which also shows the code. */
@@ -151,12 +151,13 @@ class Pair {
     const before = await first.state();
     let to: bigint | undefined;
     const stop = await this.#accesses.leave(
-      async () => {
+      async (further) => {
+        if (further) return first.step();
         const gives = await this.#forward(first);
         to = gives.kind === 'stepped' ? await this.#elsewhere(before) : undefined;
         return gives;
       },
-      () => (to === undefined ? this.#forward(second) : second.step(to)),
+      (further) => (further || to !== undefined ? second.step(to) : this.#forward(second)),
     );
     board.pass(1n);
     return stop;
@@ -250,8 +251,7 @@ class Pair {
   }
 
   /**
-   * An instruction that repeats itself is one, though KVM may stop within it; and KVM tells again of the one behind an
-   * access.
+   * An instruction that repeats itself is one, though KVM may stop within it; and KVM tells of some before they are done.
    */
   async #forward(side: Side): Promise<Stop> {
     const before = await side.state();

@@ -52,6 +52,18 @@ describe('vtkit lockstep', () => {
     expect(status).toBe(0);
   });
 
+  it('steps over an instruction that makes several accesses', () => {
+    // Above 1 MiB: mov ax, 0xffff; mov ds, ax; mov es, ax; mov si, 0x17; mov di, 0x10; cmpsb; lock cmpxchg8b [si]; cli; hlt
+    const moves = [0xb8, 0xff, 0xff, 0x8e, 0xd8, 0x8e, 0xc0, 0xbe, 0x17, 0x00, 0xbf, 0x10, 0x00];
+    const accesses = [0xa6, 0xf0, 0x0f, 0xc7, 0x0c, 0xfa, 0xf4];
+    const file = image('accesses.bin', [...moves, ...accesses]);
+    const args = ['--with', 'emulated', '--memory', '1M', '--every', '1', '--json'];
+    const { status, stdout } = lockstep(file, ...args);
+    // Two bytes read; eight read and written.
+    expect(JSON.parse(stdout)).toMatchObject({ end: { kind: 'ended', outcome: 'halted' }, exits: 4, steps: 9 });
+    expect(status).toBe(0);
+  });
+
   it('finds the one instruction between two exits behind which an engine in another process differs', () => {
     const args = ['--with', `${wrongEngine} 0x7c0b`, '--json', '--save', 'found.json'];
     const { status, stdout, stderr } = lockstep(image('letters.bin', letters), ...args);

@@ -77,6 +77,15 @@ describe('in step with KVM on SVM', () => {
     expect(serial).toBe(expected);
   });
 
+  it('steps over PUSHF, which would show the flag that KVM steps by', async () => {
+    // mov sp, 0x7000; pushf; pushfd; pop eax; pop bx; cli; hlt
+    const code = [0xbc, 0x00, 0x70, 0x9c, 0x66, 0x9c, 0x66, 0x58, 0x5b, 0xfa, 0xf4];
+    const image = Uint8Array.from(code);
+    const { end, steps } = await lockstepImage({ image, name: 'pushf.bin', memoryBytes: 1 << 20, every: 1 });
+    expect(end).toEqual({ kind: 'ended', outcome: 'halted' });
+    expect(steps).toBe(7);
+  });
+
   it.for(parting)('$name parts at $at: $why', { timeout }, async ({ name, at, differ }, context) => {
     if (!built) context.skip('nasm is not installed, so there are no guests to run');
     const { end } = await lockstepOf(name);
