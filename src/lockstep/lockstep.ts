@@ -240,9 +240,10 @@ class Pair {
       if (why === undefined || after === undefined)
         return { stop, found: await this.#found(differences, after, undefined, before) };
       this.#excused.set(why, (this.#excused.get(why) ?? 0) + 1);
-      // Both go on with what the second has: it is the real one.
-      await this.#options.first.restore(after[1], []);
-      this.#remember(after[1]);
+      // Both go on with what the second has: it is the real one. Its XSAVE area may have components that the first lacks.
+      const agreed = { ...after[1], xsave: after[0].xsave };
+      await this.#options.first.restore(agreed, []);
+      this.#remember(agreed);
       return { stop };
     } catch (error) {
       if (!(error instanceof Parted)) throw error;

@@ -4,12 +4,28 @@ import { hasSmallKernel } from '../../scripts/lab.d/kernel.mjs';
 import { expectedOf, guests } from '../conformance/manifest.ts';
 import { type Answers, ask, dist, fileOf, program } from './bochs.ts';
 
-const seconds = 1800;
+/** VTKIT_LOCKSTEP=all takes all that go in step, which is an hour's work. */
+const all = process.env.VTKIT_LOCKSTEP === 'all';
+const seconds = all ? 7200 : 1800;
 /** Of the lab's clock, which follows instructions: what each guest may take. */
-const secondsEach = 120;
+const secondsEach = all ? 900 : 120;
 
-/** In step to their ends. With QEMU's processor all but the first part (lockstep.qemu.test.ts). */
-const alike = ['real-basics', 'real-protected', 'syscall', 'paging-pae', 'exceptions-64'];
+/** With QEMU's processor all but the first part (lockstep.qemu.test.ts). */
+const short = ['real-basics', 'real-protected', 'syscall', 'paging-pae', 'exceptions-64'];
+/** Why a guest of one processor does not go in step to its end here. */
+const parts: Readonly<Record<string, string>> = {
+  'device-operands': 'KVM does not emulate CMPXCHG16B of what is no memory',
+  'debug-traps': 'KVM ignores BTF',
+  'string-io': 'Bochs leaves a debug exception pending behind an exit of an instruction that was stepped',
+  apic: 'lockstep has no local APIC',
+  'io-apic': 'lockstep has no APICs',
+  clock: 'it polls for seconds of virtual time',
+  'paging-5level': 'this processor has no five-level paging',
+  protection: 'this processor has neither SMAP nor protection keys',
+  rights: 'this processor has neither SMAP nor protection keys',
+};
+const long = guests.filter(({ name, cpus }) => cpus === 1 && parts[name] === undefined).map(({ name }) => name);
+const alike = all ? long : short;
 
 interface Ended {
   readonly end: { readonly kind: string; readonly outcome?: string };

@@ -5,22 +5,27 @@ import '../../src/backends.ts';
 import { lockstepImage } from '../../src/lockstep/index.ts';
 import { expectedOf, guests, imageOf } from '../conformance/manifest.ts';
 
-/** Those that are short: every exit is compared. VTKIT_LOCKSTEP=all takes the long ones, too. */
+/** VTKIT_LOCKSTEP=all takes the long ones, too. */
+const all = process.env.VTKIT_LOCKSTEP === 'all';
 const short = ['real-basics', 'real-interrupts'];
 const long = [
-  'real-strings',
-  'entry',
-  'stack-frames',
-  'modes',
-  'interrupt-stacks',
-  'paging-2level',
-  'alu-arithmetic-32',
-  'alu-arithmetic-64',
+  ...['real-strings', 'real-edge', 'real-timer', 'entry', 'stack-frames', 'modes', 'interrupt-stacks', 'paging-2level'],
+  ...['alu-arithmetic-32', 'alu-arithmetic-64', 'alu-bits-32', 'alu-bits-64', 'alu-decimal', 'alu-multiply-32'],
+  ...['alu-multiply-64', 'single-step', 'breakpoints', 'timer', 'mmio', 'string-io', 'strings-32', 'self-modifying'],
+  ...['sieve', 'text', 'sort', 'wide', 'sha256', 'interpreter'],
 ];
-const alike = process.env.VTKIT_LOCKSTEP === 'all' ? [...short, ...long] : short;
+const alike = all ? [...short, ...long] : short;
 
-/** Where the lab's processor, QEMU's translator, does not do as the manual says, or as another maker does. */
-const parting = [
+interface Parting {
+  readonly name: string;
+  readonly at: string;
+  readonly why: string;
+  /** What differs; without it, one side is in its handler of an exception, and nearly all does. */
+  readonly differ?: readonly string[];
+}
+
+/** Where the lab's processor, QEMU's translator, or KVM does not do as the manual says, or as another maker does. */
+const shortParting: readonly Parting[] = [
   {
     name: 'real-protected',
     at: 'data32 jmp far 0x00007cfb, 8',
@@ -51,7 +56,67 @@ const parting = [
     differ: ['memory at 0x106058'],
     why: "RF in the image that a fault pushes (SDM Vol. 3B, 17.3.1.1): QEMU's is 0, and its SVM knows no breakpoint to step over a fault",
   },
+  {
+    name: 'device-operands',
+    at: 'lock cmpxchg16b [rsi]',
+    differ: [],
+    why: 'KVM does not emulate CMPXCHG16B of what is no memory',
+  },
 ];
+const resumeFlag = "RF in the image that a fault pushes: QEMU's is 0";
+const longParting: readonly Parting[] = [
+  { name: 'exceptions-32', at: 'div ecx', differ: ['memory at 0x107078'], why: resumeFlag },
+  { name: 'segments', at: 'mov fs, ax', differ: ['memory at 0x107078'], why: resumeFlag },
+  { name: 'far-64', at: 'jmp far fword ptr [0x100cf8]', differ: ['memory at 0x106058'], why: resumeFlag },
+  { name: 'gates', at: 'iretd', differ: ['memory at 0x106068'], why: resumeFlag },
+  { name: 'paging-4level', at: 'mov eax, [rbx]', differ: ['memory at 0x106058'], why: resumeFlag },
+  {
+    name: 'page-faults-32',
+    at: 'mov eax, [0x40002344]',
+    differ: ['memory at 0x106078', 'memory at 0x109400'],
+    why: `${resumeFlag}; and it sets accessed bits on the way to a fault, which the manual allows`,
+  },
+  {
+    name: 'page-faults-64',
+    at: 'mov eax, [rbx+0x7008]',
+    differ: ['memory at 0x107058', 'memory at 0x10b008', 'memory at 0x10d000'],
+    why: `${resumeFlag}; and it sets accessed bits on the way to a fault, which the manual allows`,
+  },
+  {
+    name: 'checks-64',
+    at: 'mov eax, [rbp]',
+    differ: ['rcx', 'memory at 0x106038'],
+    why: 'QEMU raises #GP where the stack is addressed beyond the canonical addresses (SDM Vol. 3A, 6.15: #SS)',
+  },
+  {
+    name: 'vector-faults',
+    at: 'paddb mm0, mm1',
+    differ: ['st0'],
+    why: 'MMX fills the exponent with ones (SDM Vol. 1, 9.2.1): QEMU does not',
+  },
+  {
+    name: 'data-breakpoints',
+    at: 'mov [0x10bffd], eax',
+    differ: ['memory at 0x10c008'],
+    why: 'QEMU does not see a data breakpoint in the second page of an access',
+  },
+  {
+    name: 'tasks',
+    at: 'call far 0xf4f4f4f4, 0x0060',
+    differ: ['cr0', 'memory at 0x102020'],
+    why: 'KVM does not set CR0.TS in a task switch on SVM, and shows its own trap flag in the TSS',
+  },
+  { name: 'task-gates', at: 'mov byte ptr [0x1000005], 1', why: 'the same, at the first task gate' },
+  { name: 'alignment', at: 'mov eax, [rbx+2]', why: 'QEMU has no alignment checks (SDM Vol. 3A, 6.15: #AC)' },
+  {
+    name: 'control',
+    at: 'mov cr4, r9',
+    differ: ['r10', 'rip', 'cr4', 'memory at 0x108018', 'memory at 0x10e000'],
+    why: 'this processor has no PCID',
+  },
+  { name: 'debug-traps', at: 'int1', differ: [], why: 'KVM on SVM loses an INT1' },
+];
+const parting = all ? [...shortParting, ...longParting] : shortParting;
 
 const lockstepOf = async (name: string) => {
   const guest = guests.find((one) => one.name === name);
@@ -92,6 +157,7 @@ describe('in step with KVM on SVM', () => {
     if (end.kind !== 'difference') throw new Error(`no difference: ${end.outcome}`);
     const { instruction, differences, seen, stops } = end.found;
     expect(instruction).toBe(at);
+    if (differ === undefined) return;
     expect((stops === undefined ? differences : seen).map(({ what }) => what)).toEqual(differ);
   });
 });
