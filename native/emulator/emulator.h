@@ -124,6 +124,8 @@ class Emulator final : private ApicHost {
   /** INIT and startup messages. True if the processor is to wait for one. */
   bool takeInit();
   bool takeVmxInit();
+  bool waitsInGuest() const;
+  bool startupWaits() const;
 
   uint64_t tscOffset() const override { return cpu_->tscOffset; }
   void look() override { attention(kInterrupt); }

@@ -119,6 +119,7 @@ TEST("the wait for a startup message ends by one, and by nothing else") {
   const Inactive rows[] = {
       {"nothing", kWaitForSipi, kNothing, kNothing, kRests},
       {"a startup message", kWaitForSipi, kNothing, signal(bus::DeliveryMode::startup, 0x9a), 4},
+      {"INIT", kWaitForSipi, kNothing, signal(bus::DeliveryMode::init), kRests},
       {"an NMI", kWaitForSipi, pins(pin::kNmiExiting), kNmi, kRests},
       {"an NMI window", kWaitForSipi, kNmiWindow, kNothing, kRests},
       {"the timer", kWaitForSipi, timer(100), kTime, kRests},
@@ -127,6 +128,26 @@ TEST("the wait for a startup message ends by one, and by nothing else") {
       {"a debug exception", kWaitForSipi, kDebug, kNothing, kRests},
   };
   for (const Inactive& row : rows) hold(row);
+}
+
+TEST("an INIT that comes while a startup message is waited for leaves at the next entry (26.2)") {
+  const Break init = signal(bus::DeliveryMode::init), startup = signal(bus::DeliveryMode::startup, 0x9a);
+  for (const auto& [first, second] : {std::pair(init, startup), std::pair(startup, init)}) {
+    VmxGuest guest;
+    guest.field(Field::guestActivityState, kWaitForSipi);
+    guest.enter("\x90");
+    first(guest);
+    second(guest);
+    guest.processor->run();
+    CHECK_EQUAL(guest.reason(), number(ExitReason::startupIpi));
+    CHECK_EQUAL(guest.field(Field::exitQualification), 0x9au);
+    guest.field(Field::guestActivityState, 0);
+    guest.again();
+    CHECK_EQUAL(guest.reason(), number(ExitReason::initSignal));
+    CHECK_EQUAL(guest.field(Field::guestRip), VmxGuest::kGuestCode);
+    guest.enter(kVmcall);
+    CHECK_EQUAL(guest.reason(), number(ExitReason::vmcall));  // once
+  }
 }
 
 TEST("debug exceptions that pend are lost in shutdown and in the wait for a startup message (27.7.3)") {
