@@ -125,7 +125,8 @@ class Emulator final : private ApicHost {
   bool takeInit();
   bool takeVmxInit();
   bool waitsInGuest() const;
-  bool startupWaits() const;
+  /** Whether INIT or a startup message came that is not blocked, and is for a processor in this state. */
+  bool signalWakes() const;
 
   uint64_t tscOffset() const override { return cpu_->tscOffset; }
   void look() override { attention(kInterrupt); }

@@ -121,7 +121,12 @@ void Emulator::startup(uint8_t vector) {
 
 bool Emulator::waitsInGuest() const { return cpu_->guest && cpu_->vmx.activity == vmx::Activity::waitForSipi; }
 
-bool Emulator::startupWaits() const { return (cpu_->initSignals.load() & kStartupSignal) != 0; }
+bool Emulator::signalWakes() const {
+  const Cpu& cpu = *cpu_;
+  const uint32_t signals = cpu.initSignals.load();
+  const bool waits = cpu.waits || waitsInGuest(), blocked = cpu.vmx.on && (!cpu.guest || waits);
+  return (!blocked && (signals & kInitSignal) != 0) || (waits && (signals & kStartupSignal) != 0);
+}
 
 /** In VMX operation INIT waits or leaves, and startup messages are for who waits for one (SDM Vol. 3C, 24.8, 26.2). */
 bool Emulator::takeVmxInit() {

@@ -54,8 +54,8 @@ bool Emulator::interruptWaits() const {
 bool Emulator::guestWakes() {
   Cpu& cpu = *cpu_;
   const Activity activity = cpu.vmx.activity;
-  if (activity == Activity::waitForSipi) return startupWaits();
-  if (cpu.initSignals.load() != 0) return true;
+  if (signalWakes()) return true;
+  if (activity == Activity::waitForSipi) return false;
   if (nmiWaits(cpu) || ticks() >= cpu.vmx.preemptionTick) return true;
   if (activity == Activity::shutdown) return false;
   return ((flags(cpu) & kIf) != 0 || pinBased(cpu, pin::kExternalInterruptExiting)) && interruptWaits();

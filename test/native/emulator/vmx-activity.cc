@@ -1,5 +1,5 @@
-// What ends HLT, shutdown and the wait for a startup message in a guest, and what does not (SDM Vol. 3C, 26.2
-// and 27.7).
+// What ends HLT, shutdown and the wait for a startup message in a guest and in its host, and what does not (SDM Vol.
+// 3C, 24.8, 26.2 and 27.7).
 #include "test/native/emulator/vmx-breaks.h"
 
 using namespace vtkit;
@@ -148,6 +148,37 @@ TEST("an INIT that comes while a startup message is waited for leaves at the nex
     guest.enter(kVmcall);
     CHECK_EQUAL(guest.reason(), number(ExitReason::vmcall));  // once
   }
+}
+
+TEST("neither INIT nor a startup message ends HLT in root operation, where INIT waits for VMXOFF (24.8)") {
+  VmxGuest guest;
+  for (const bus::DeliveryMode mode : {bus::DeliveryMode::init, bus::DeliveryMode::startup}) {
+    guest.run("\xf4");
+    guest.send(mode, 0x9a);
+    CHECK_EQUAL(guest.processor->wakes(), false);
+  }
+  guest.processor->setLimit(guest.processor->instructionsRetired() + 1);
+  guest.run(BYTES("\x0f\x01\xc4"));  // VMXOFF
+  CHECK_EQUAL(guest.processor->cpu().cr0, 0x60000010u);
+  CHECK_EQUAL(guest.processor->cpu().rip(), 0xfff0u);
+}
+
+TEST("a startup message does not end HLT of a processor that waits for none, and INIT does (Vol. 3A, 9.4)") {
+  Guest guest(64);
+  bus::InterruptMessage message;
+  message.broadcast = true;
+  message.mode = bus::DeliveryMode::startup;
+  guest.run("\xf4");
+  guest.processor->apic().accept(message);
+  CHECK_EQUAL(guest.processor->wakes(), false);
+  message.mode = bus::DeliveryMode::init;
+  guest.processor->apic().accept(message);
+  CHECK_EQUAL(guest.processor->wakes(), true);
+  guest.processor->waitForStartup();
+  CHECK_EQUAL(guest.processor->wakes(), false);
+  message.mode = bus::DeliveryMode::startup;
+  guest.processor->apic().accept(message);
+  CHECK_EQUAL(guest.processor->wakes(), true);
 }
 
 TEST("debug exceptions that pend are lost in shutdown and in the wait for a startup message (27.7.3)") {
