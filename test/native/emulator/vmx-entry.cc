@@ -222,6 +222,31 @@ TEST(
   }
 }
 
+TEST("an INT3 that is injected behind MOV SS ends with the debug exception that one in the guest ends with") {
+  constexpr uint64_t kTf = 0x100, kSingleStep = 1u << 14;
+  for (const uint64_t flags : {uint64_t{2}, 2 | kTf}) {
+    VmxGuest own, injected;
+    for (VmxGuest* guest : {&own, &injected}) {
+      guest->field(Field::exceptionBitmap, 1u << 1);
+      guest->field(Field::guestRflags, flags);
+    }
+    own.processor->cpu().dr[0] = Guest::kData;
+    own.put<uint16_t>(Guest::kData, 16);
+    own.field(Field::guestDr7, 0x400 | 1 | 3u << 16);  // an access to a byte
+    own.enter(BYTES("\x8e\x14\x25") + bytesOf(Guest::kData) + "\xcc");
+    injected.field(Field::entryInterruptionInformation, 0x80000603);
+    injected.field(Field::entryInstructionLength, 1);
+    injected.field(Field::guestInterruptibilityState, kMovSs);
+    injected.field(Field::guestPendingDebugExceptions, kB0 | ((flags & kTf) != 0 ? kSingleStep : 0));
+    injected.enter("\xcc");
+    CHECK_EQUAL(own.field(Field::exitQualification), 1u);
+    for (const Field name : {Field::exitReason, Field::exitInterruptionInformation, Field::exitQualification,
+                             Field::guestRip, Field::guestRsp, Field::guestPendingDebugExceptions}) {
+      CHECK_EQUAL(own.field(name), injected.field(name));
+    }
+  }
+}
+
 TEST("debug exceptions behind MOV SS are lost where the injected INT3 faults, as where INT3 itself does") {
   VmxGuest guest;
   guest.write(VmxGuest::kHandler, kVmcall);
