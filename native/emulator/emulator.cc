@@ -33,7 +33,7 @@ bool Emulator::interruptible() const { return (cpu_->guest || (cpu_->rflags & kI
 bool Emulator::wakes() {
   Cpu& cpu = *cpu_;
   if (cpu.guest) return guestWakes();
-  if (cpu.initSignals.load() != 0) return true;
+  if (signalWakes()) return true;
   if (cpu.waits) return false;
   if (cpu.nmis.load() != 0 && !cpu.nmiMasked) return true;
   if ((flags(cpu) & kIf) == 0) return false;

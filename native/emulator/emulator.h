@@ -124,6 +124,9 @@ class Emulator final : private ApicHost {
   /** INIT and startup messages. True if the processor is to wait for one. */
   bool takeInit();
   bool takeVmxInit();
+  bool waitsInGuest() const;
+  /** Whether INIT or a startup message came that is not blocked, and is for a processor in this state. */
+  bool signalWakes() const;
 
   uint64_t tscOffset() const override { return cpu_->tscOffset; }
   void look() override { attention(kInterrupt); }

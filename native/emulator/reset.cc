@@ -107,7 +107,9 @@ void Emulator::nonMaskable() {
 }
 
 void Emulator::init() {
-  cpu_->initSignals.store(kInitSignal);
+  // A startup message that came before is over; but a guest that waits for one takes it first (SDM Vol. 3C, 26.2).
+  const uint32_t before = waitsInGuest() ? cpu_->initSignals.load() : 0;
+  cpu_->initSignals.store(before | kInitSignal);
   attention(kInit);
 }
 
@@ -115,6 +117,15 @@ void Emulator::startup(uint8_t vector) {
   const uint32_t signals = cpu_->initSignals.load();
   cpu_->initSignals.store((signals & kInitSignal) | kStartupSignal | uint32_t{vector} << kStartupVectorShift);
   attention(kInit);
+}
+
+bool Emulator::waitsInGuest() const { return cpu_->guest && cpu_->vmx.activity == vmx::Activity::waitForSipi; }
+
+bool Emulator::signalWakes() const {
+  const Cpu& cpu = *cpu_;
+  const uint32_t signals = cpu.initSignals.load();
+  const bool waits = cpu.waits || waitsInGuest(), blocked = cpu.vmx.on && (!cpu.guest || waits);
+  return (!blocked && (signals & kInitSignal) != 0) || (waits && (signals & kStartupSignal) != 0);
 }
 
 /** In VMX operation INIT waits or leaves, and startup messages are for who waits for one (SDM Vol. 3C, 24.8, 26.2). */
@@ -125,18 +136,15 @@ bool Emulator::takeVmxInit() {
     cpu.initSignals.fetch_and(kInitSignal);
     return true;
   }
-  const bool waits = cpu.vmx.activity == vmx::Activity::waitForSipi;
   if (vmx::trapIsDue(cpu.vmx)) return true;  // goes first (27.7.7); the signal stays
+  const bool waits = waitsInGuest();
+  cpu.initSignals.fetch_and(waits ? kInitSignal : 0);  // which is blocked meanwhile
   if (waits && (signals & kStartupSignal) != 0) {
-    cpu.initSignals.store(0);
     vmx::leave(cpu, vmx::ExitReason::startupIpi, signals >> kStartupVectorShift & 0xff);
     vmx::makeExit(cpu);
   } else if (!waits && (signals & kInitSignal) != 0) {
-    cpu.initSignals.store(0);
     vmx::leave(cpu, vmx::ExitReason::initSignal);
     vmx::makeExit(cpu);
-  } else {
-    cpu.initSignals.store(0);
   }
   return true;
 }

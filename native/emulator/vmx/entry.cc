@@ -66,6 +66,16 @@ void loadGuestRegisters(Cpu& cpu) {
   cpu.rflags = field(cpu, Field::guestRflags);
 }
 
+/** Which debug exceptions that pend outlive the entry: what takes their place depends on its event (27.7.3). */
+uint64_t keptDebugExceptions(const Cpu& cpu, bool vectors, bool movSs) {
+  const uint64_t pending = field(cpu, Field::guestPendingDebugExceptions);
+  const Activity activity = cpu.vmx.activity;
+  if ((pending & (kPendingSingleStep | kPendingEnabled)) == 0) return 0;
+  if (!vectors) return activity == Activity::shutdown || activity == Activity::waitForSipi ? 0 : pending;
+  const uint64_t type = field(cpu, Field::entryInterruptionInformation) >> 8 & 7;
+  return movSs && (type == kSoftwareInterrupt || type == kSoftwareException) ? pending : 0;
+}
+
 void loadInterruptibility(Cpu& cpu, bool vectors) {
   Vmx& vmx = cpu.vmx;
   const uint64_t state = field(cpu, Field::guestInterruptibilityState);
@@ -82,12 +92,10 @@ void loadInterruptibility(Cpu& cpu, bool vectors) {
     cpu.nmiMasked = nmi;
   }
   vmx.activity = vectors ? Activity::active : static_cast<Activity>(field(cpu, Field::guestActivityState) & 3);
-  // 27.7.3: an event that is injected takes the place of debug exceptions that wait.
-  const bool waits = !vectors && vmx.activity != Activity::shutdown && vmx.activity != Activity::waitForSipi;
-  uint64_t pending = waits ? field(cpu, Field::guestPendingDebugExceptions) : 0;
-  if ((pending & (kPendingSingleStep | kPendingEnabled)) == 0) pending = 0;
-  // Behind MOV SS they join what the first instruction does; RFLAGS.TF says again that it steps.
-  vmx.pendingDebug = cpu.trapBlocked ? 0 : pending & (kPendingSingleStep | 15);
+  const uint64_t pending = keptDebugExceptions(cpu, vectors, movSs);
+  // Behind MOV SS they join what the first instruction, or the event in its place, does; RFLAGS.TF says again that it
+  // steps, and an event does not.
+  vmx.pendingDebug = cpu.trapBlocked ? 0 : pending & (15 | (movSs ? 0 : kPendingSingleStep));
   if (cpu.trapBlocked) cpu.dataHits = pending & 15;
 }
 
@@ -128,6 +136,7 @@ void inject(Cpu& cpu, uint32_t information) {
   const bool asked = type == kSoftwareInterrupt || type == kSoftwareException;
   if (deliver(cpu, vector, asked ? Source::software : Source::hardware, hasError, error)) return;
   cpu.rip() = start;
+  if (!cpu.fault.leaves) vmx.pendingDebug = 0;  // as where the instruction itself faults
   deliverFault(cpu);
 }
 

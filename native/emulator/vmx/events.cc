@@ -54,7 +54,7 @@ bool Emulator::interruptWaits() const {
 bool Emulator::guestWakes() {
   Cpu& cpu = *cpu_;
   const Activity activity = cpu.vmx.activity;
-  if (cpu.initSignals.load() != 0) return true;
+  if (signalWakes()) return true;
   if (activity == Activity::waitForSipi) return false;
   if (nmiWaits(cpu) || ticks() >= cpu.vmx.preemptionTick) return true;
   if (activity == Activity::shutdown) return false;

@@ -1,5 +1,5 @@
-// What ends HLT, shutdown and the wait for a startup message in a guest, and what does not (SDM Vol. 3C, 26.2
-// and 27.7).
+// What ends HLT, shutdown and the wait for a startup message in a guest and in its host, and what does not (SDM Vol.
+// 3C, 24.8, 26.2 and 27.7).
 #include "test/native/emulator/vmx-breaks.h"
 
 using namespace vtkit;
@@ -119,6 +119,7 @@ TEST("the wait for a startup message ends by one, and by nothing else") {
   const Inactive rows[] = {
       {"nothing", kWaitForSipi, kNothing, kNothing, kRests},
       {"a startup message", kWaitForSipi, kNothing, signal(bus::DeliveryMode::startup, 0x9a), 4},
+      {"INIT", kWaitForSipi, kNothing, signal(bus::DeliveryMode::init), kRests},
       {"an NMI", kWaitForSipi, pins(pin::kNmiExiting), kNmi, kRests},
       {"an NMI window", kWaitForSipi, kNmiWindow, kNothing, kRests},
       {"the timer", kWaitForSipi, timer(100), kTime, kRests},
@@ -127,6 +128,57 @@ TEST("the wait for a startup message ends by one, and by nothing else") {
       {"a debug exception", kWaitForSipi, kDebug, kNothing, kRests},
   };
   for (const Inactive& row : rows) hold(row);
+}
+
+TEST("an INIT that comes while a startup message is waited for leaves at the next entry (26.2)") {
+  const Break init = signal(bus::DeliveryMode::init), startup = signal(bus::DeliveryMode::startup, 0x9a);
+  for (const auto& [first, second] : {std::pair(init, startup), std::pair(startup, init)}) {
+    VmxGuest guest;
+    guest.field(Field::guestActivityState, kWaitForSipi);
+    guest.enter("\x90");
+    first(guest);
+    second(guest);
+    guest.processor->run();
+    CHECK_EQUAL(guest.reason(), number(ExitReason::startupIpi));
+    CHECK_EQUAL(guest.field(Field::exitQualification), 0x9au);
+    guest.field(Field::guestActivityState, 0);
+    guest.again();
+    CHECK_EQUAL(guest.reason(), number(ExitReason::initSignal));
+    CHECK_EQUAL(guest.field(Field::guestRip), VmxGuest::kGuestCode);
+    guest.enter(kVmcall);
+    CHECK_EQUAL(guest.reason(), number(ExitReason::vmcall));  // once
+  }
+}
+
+TEST("neither INIT nor a startup message ends HLT in root operation, where INIT waits for VMXOFF (24.8)") {
+  VmxGuest guest;
+  for (const bus::DeliveryMode mode : {bus::DeliveryMode::init, bus::DeliveryMode::startup}) {
+    guest.run("\xf4");
+    guest.send(mode, 0x9a);
+    CHECK_EQUAL(guest.processor->wakes(), false);
+  }
+  guest.processor->setLimit(guest.processor->instructionsRetired() + 1);
+  guest.run(BYTES("\x0f\x01\xc4"));  // VMXOFF
+  CHECK_EQUAL(guest.processor->cpu().cr0, 0x60000010u);
+  CHECK_EQUAL(guest.processor->cpu().rip(), 0xfff0u);
+}
+
+TEST("a startup message does not end HLT of a processor that waits for none, and INIT does (Vol. 3A, 9.4)") {
+  Guest guest(64);
+  bus::InterruptMessage message;
+  message.broadcast = true;
+  message.mode = bus::DeliveryMode::startup;
+  guest.run("\xf4");
+  guest.processor->apic().accept(message);
+  CHECK_EQUAL(guest.processor->wakes(), false);
+  message.mode = bus::DeliveryMode::init;
+  guest.processor->apic().accept(message);
+  CHECK_EQUAL(guest.processor->wakes(), true);
+  guest.processor->waitForStartup();
+  CHECK_EQUAL(guest.processor->wakes(), false);
+  message.mode = bus::DeliveryMode::startup;
+  guest.processor->apic().accept(message);
+  CHECK_EQUAL(guest.processor->wakes(), true);
 }
 
 TEST("debug exceptions that pend are lost in shutdown and in the wait for a startup message (27.7.3)") {

@@ -1,4 +1,5 @@
 // What VM entry loads, and the event that it may inject (SDM Vol. 3C, 27.3.2 to 27.7).
+#include "emulator/vmx/transitions.h"
 #include "test/native/emulator/ept-guest.h"
 #include "test/native/emulator/vmx-breaks.h"
 
@@ -195,6 +196,69 @@ TEST("an injected event takes the place of blocking by MOV SS and of pending deb
   CHECK_EQUAL(guest.field(Field::guestRip), VmxGuest::kHandler);
   CHECK_EQUAL(guest.field(Field::guestRsp), VmxGuest::kGuestStack - 40);  // of one event
   CHECK_EQUAL(guest.field(Field::guestInterruptibilityState), 0u);
+  CHECK_EQUAL(guest.field(Field::guestPendingDebugExceptions), 0u);
+}
+
+TEST(
+    "debug exceptions behind MOV SS come behind an injected INT n, INT3 or INTO, and are lost with other events "
+    "(27.7.3)") {
+  for (const Event& event : kEvents) {
+    for (const uint64_t blocking : {uint64_t{0}, kMovSs}) {
+      const uint64_t type = event.information >> 8 & 7;
+      if (blocking != 0 && (type == kExternalEvent || type == kNmiEvent)) continue;  // the entry would fail
+      VmxGuest guest;
+      prepare(guest, event);
+      guest.field(Field::exceptionBitmap, 1u << 1);
+      guest.field(Field::guestInterruptibilityState, blocking);
+      guest.field(Field::guestPendingDebugExceptions, kB0);
+      guest.enter("\x90");
+      const bool kept = blocking != 0 && (type == kSoftwareInterrupt || type == kSoftwareException);
+      CHECK_EQUAL(guest.reason(), number(kept ? ExitReason::exceptionOrNmi : ExitReason::vmcall));
+      CHECK_EQUAL(guest.field(Field::exitQualification), kept ? 1u : 0u);
+      CHECK_EQUAL(guest.field(Field::idtVectoringInformation), 0u);
+      CHECK_EQUAL(guest.field(Field::guestRip), VmxGuest::kHandler);
+      CHECK_EQUAL(guest.field(Field::guestPendingDebugExceptions), 0u);
+    }
+  }
+}
+
+TEST("an INT3 that is injected behind MOV SS ends with the debug exception that one in the guest ends with") {
+  constexpr uint64_t kTf = 0x100, kSingleStep = 1u << 14;
+  for (const uint64_t flags : {uint64_t{2}, 2 | kTf}) {
+    VmxGuest own, injected;
+    for (VmxGuest* guest : {&own, &injected}) {
+      guest->field(Field::exceptionBitmap, 1u << 1);
+      guest->field(Field::guestRflags, flags);
+    }
+    own.processor->cpu().dr[0] = Guest::kData;
+    own.put<uint16_t>(Guest::kData, 16);
+    own.field(Field::guestDr7, 0x400 | 1 | 3u << 16);  // an access to a byte
+    own.enter(BYTES("\x8e\x14\x25") + bytesOf(Guest::kData) + "\xcc");
+    injected.field(Field::entryInterruptionInformation, 0x80000603);
+    injected.field(Field::entryInstructionLength, 1);
+    injected.field(Field::guestInterruptibilityState, kMovSs);
+    injected.field(Field::guestPendingDebugExceptions, kB0 | ((flags & kTf) != 0 ? kSingleStep : 0));
+    injected.enter("\xcc");
+    CHECK_EQUAL(own.field(Field::exitQualification), 1u);
+    for (const Field name : {Field::exitReason, Field::exitInterruptionInformation, Field::exitQualification,
+                             Field::guestRip, Field::guestRsp, Field::guestPendingDebugExceptions}) {
+      CHECK_EQUAL(own.field(name), injected.field(name));
+    }
+  }
+}
+
+TEST("debug exceptions behind MOV SS are lost where the injected INT3 faults, as where INT3 itself does") {
+  VmxGuest guest;
+  guest.write(VmxGuest::kHandler, kVmcall);
+  guest.field(Field::entryInterruptionInformation, 0x80000603);
+  guest.field(Field::entryInstructionLength, 1);
+  guest.field(Field::guestInterruptibilityState, kMovSs);
+  guest.field(Field::guestPendingDebugExceptions, kB0);
+  guest.put<uint64_t>(VmxGuest::kIdt + 16 * 3, 0);
+  guest.field(Field::exceptionBitmap, 1u << 1);
+  guest.enter("\x90");
+  CHECK_EQUAL(guest.reason(), number(ExitReason::vmcall));
+  CHECK_EQUAL(guest.field(Field::guestRsp), VmxGuest::kGuestStack - 48);  // of #GP alone
   CHECK_EQUAL(guest.field(Field::guestPendingDebugExceptions), 0u);
 }
 
