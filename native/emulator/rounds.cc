@@ -23,6 +23,7 @@ void Rounds::run(Member& member) {
   const auto behind = std::find_if(seats_.begin(), seats_.end(),
                                    [&](const Seat& seat) { return seat.member->index() > member.index(); });
   seats_.insert(behind, {&member, false});
+  expected_ = std::max(expected_, present());
   woken_ = true;
   changed_.notify_all();
   while (seated(member)) {
@@ -88,8 +89,11 @@ bool Rounds::play(const std::vector<Member*>& members, std::vector<Member*>& end
 }
 
 void Rounds::drive(std::unique_lock<std::mutex>& lock, const Member& own) {
-  constexpr auto kGathering = std::chrono::milliseconds(50);  // whoever runs only some of them pays this once
-  if (!gathered_) changed_.wait_for(lock, kGathering, [this] { return present() >= expected_; });
+  // A busy host starts threads late. Whoever runs only some of the members pays this once: no more are expected then.
+  constexpr auto kGathering = std::chrono::seconds(1);
+  if (!gathered_ && !changed_.wait_for(lock, kGathering, [this] { return present() >= expected_; })) {
+    expected_ = present();
+  }
   gathered_ = true;
   while (seated(own)) {
     std::vector<Member*> members;
