@@ -1,4 +1,4 @@
-// What IA-32e mode asks of system descriptors: all 16 bytes of them, and no TSS of 16 bits.
+// What is asked of descriptors beside rights: all 16 bytes of them in IA-32e mode, room in a TSS, the order of checks.
 #include "test/native/emulator/guest.h"
 
 using namespace vtkit;
@@ -99,4 +99,48 @@ TEST("CR0.PG does not activate IA-32e mode while TR has a TSS of 16 bits (SDM Vo
     CHECK_EQUAL(cpu.efer, activates ? 0x500u : 0x100u);
     CHECK_EQUAL(guest.regs.rip, Guest::kCode + (activates ? 4 : 0));
   }
+}
+
+TEST("a task switch needs a whole new TSS, and of the old one what it writes to (SDM Vol. 3A, 8.3)") {
+  constexpr uint32_t kOld = 0x5000, kNew = 0x6000, kEntry = 0x2000;
+  const struct {
+    uint16_t oldLimit, newLimit;
+    bool switches;
+  } rows[] = {{0x67, 0x67, true}, {0x67, 0x66, false}, {0x5f, 0x67, true}, {0x5e, 0x67, false}};
+  for (const auto& [oldLimit, newLimit, switches] : rows) {
+    Guest guest(32);
+    const uint64_t descriptors[] = {0, 0x00cf9b000000ffff, 0x00cf93000000ffff,
+                                    0x0000890000000000 | uint64_t{kOld} << 16 | oldLimit,
+                                    0x0000890000000000 | uint64_t{kNew} << 16 | newLimit};
+    for (unsigned i = 0; i < 5; i++) guest.put<uint64_t>(kGdt + 8 * i, descriptors[i]);
+    guest.processor->cpu().gdt.base = kGdt;
+    guest.processor->cpu().gdt.limit = sizeof(descriptors) - 1;
+    const struct { uint32_t at, value; } image[] = {{32, kEntry}, {36, 2}, {72, 16}, {76, 8}, {80, 16}, {84, 16}};
+    for (const auto& [at, value] : image) guest.put<uint32_t>(kNew + at, value);
+    guest.write(kEntry, BYTES("\xf4"));
+    guest.regs.rax = 24;
+    guest.run(BYTES("\x0f\x00\xd8\xea\x00\x00\x00\x00\x20\x00"));  // ltr ax; jmp 32:0
+    CHECK_EQUAL(guest.regs.rip, switches ? kEntry + 1 : Guest::kCode + 3);
+  }
+}
+
+TEST("RET to an outer ring looks at its stack before the instruction pointer (SDM Vol. 2B, RET)") {
+  // Ring 3: code of 4 KiB for compatibility mode.
+  constexpr uint64_t kSmallCode = 0x0040fa0000000fff, kBeyond = 0x1000;
+  constexpr uint16_t kData = 0x10, kCode = 0x1b;
+  const struct { uint16_t ss, error; } rows[] = {{kData | 3, kData}, {0, 0}, {0x28 | 3, 0x28}};
+  for (const auto& [ss, error] : rows) {
+    Described guest(kSmallCode, 0x00cff20000000fff);
+    const uint64_t frame[] = {kBeyond, kCode, Guest::kStack, ss};
+    for (unsigned i = 0; i < 4; i++) guest.put<uint64_t>(Guest::kStack - 32 + 8 * i, frame[i]);
+    guest.regs.rsp = Guest::kStack - 32;
+    CHECK_EQUAL(guest.errorOf(BYTES("\x48\xcb")), error);
+  }
+  Described guest(kSmallCode, 0x00cff20000000fff);
+  const uint64_t frame[] = {kBeyond, kCode, Guest::kStack, 0x20 | 3};
+  for (unsigned i = 0; i < 4; i++) guest.put<uint64_t>(Guest::kStack - 32 + 8 * i, frame[i]);
+  guest.regs.rsp = Guest::kStack - 32;
+  CHECK_EQUAL(guest.errorOf(BYTES("\x48\xcb")), 0u);
+  CHECK_EQUAL(guest.get<uint64_t>(kGdt + 0x20), 0x00cff20000000fffu);  // neither is marked accessed
+  CHECK_EQUAL(guest.get<uint64_t>(kGdt + 0x18), kSmallCode);
 }
