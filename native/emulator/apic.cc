@@ -19,7 +19,14 @@ constexpr uint32_t kSendIllegalVector = 1u << 5, kReceiveIllegalVector = 1u << 6
 
 LocalApic::LocalApic(ApicHost& host, uint32_t id)
     : host_(host), id_(id), base_(0xfee00000 | kApicEnabled | (id == 0 ? kApicBsp : 0)) {
+  powerOn();
+}
+
+void LocalApic::powerOn() {
   reset();
+  if (id_ != 0) return;
+  lvt_[lint0] = kLevelTriggered | static_cast<uint32_t>(DeliveryMode::external) << 8;
+  lvt_[lint1] = kLevelTriggered | static_cast<uint32_t>(DeliveryMode::nmi) << 8;
 }
 
 void LocalApic::reset() {
@@ -32,11 +39,6 @@ void LocalApic::reset() {
   errors_ = 0;
   icr_ = 0;
   for (uint32_t& entry : lvt_) entry = kMasked;
-  // Virtual wire mode, in which firmware leaves the first processor (MultiProcessor Specification 1.4, 3.6.2.2).
-  if (id_ == 0) {
-    lvt_[lint0] = kLevelTriggered | static_cast<uint32_t>(DeliveryMode::external) << 8;
-    lvt_[lint1] = kLevelTriggered | static_cast<uint32_t>(DeliveryMode::nmi) << 8;
-  }
   initialCount_ = divide_ = 0;
   tscDeadline_ = 0;
   for (unsigned i = 0; i < 8; i++) irr_[i] = isr_[i] = tmr_[i] = 0;

@@ -40,7 +40,9 @@ class LocalApic {
 
   LocalApic(ApicHost& host, uint32_t id);
 
-  /** After RESET or INIT, or when the base register disabled it: all but the identity and, for INIT, the base. */
+  /** Virtual wire mode, in which firmware leaves the first processor (MultiProcessor Specification 1.4, 3.6.2.2). */
+  void powerOn();
+  /** After INIT, or when the base register disabled it: all but the identity and the base (11.4.7). */
   void reset();
   uint32_t id() const { return id_; }
   /** The mode in which it is, as IA32_APIC_BASE says. */

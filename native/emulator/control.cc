@@ -14,6 +14,9 @@ namespace vtkit::emulator {
 
 namespace {
 
+/** TR holds a TSS of 16 bits, available or busy. */
+bool hasTask16(const Cpu& cpu) { return (cpu.seg[TR].type & ~2u) == 1; }
+
 constexpr uint64_t kCr0Known =
     kCr0Pe | kCr0Mp | kCr0Em | kCr0Ts | kCr0Et | kCr0Ne | kCr0Wp | kCr0Am | kCr0Nw | kCr0Cd | kCr0Pg;
 
@@ -82,7 +85,8 @@ bool setCr0(Cpu& cpu, uint64_t value) {
   if (value >> 32 != 0 || (pg && (value & kCr0Pe) == 0) || ((value & kCr0Nw) != 0 && (value & kCr0Cd) == 0))
     return gp(cpu);
   if (pg && (cpu.cr0 & kCr0Pg) == 0 && (cpu.efer & kEferLme) != 0) {
-    if ((cpu.cr4 & kCr4Pae) == 0 || cpu.seg[CS].l != 0) return gp(cpu);
+    // The consistency checks of 64-bit mode (10.8.5)
+    if ((cpu.cr4 & kCr4Pae) == 0 || cpu.seg[CS].l != 0 || hasTask16(cpu)) return gp(cpu);
     cpu.efer |= kEferLma;
   } else if (!pg && (cpu.cr0 & kCr0Pg) != 0) {
     if (cpu.code64() || (cpu.cr4 & kCr4Pcide) != 0) return gp(cpu);

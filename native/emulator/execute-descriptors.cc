@@ -35,6 +35,7 @@ bool loadTask(Cpu& cpu, uint16_t selector) {
   if (!readDescriptor(cpu, selector, descriptor)) return false;
   const unsigned type = descriptor.type();
   if (descriptor.s() || (type != 9 && (type != 1 || cpu.longMode()))) return gp(cpu, error);
+  if (descriptor.upperType() != 0) return gp(cpu, error);
   if (!descriptor.present()) return raise(cpu, kNp, error);
   if (!canonicalBase(cpu, descriptor.base())) return gp(cpu, error);
   const auto busy = static_cast<uint8_t>(descriptor.raw >> 40 | 2);

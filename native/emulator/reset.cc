@@ -91,7 +91,7 @@ void Emulator::keepTranslations() {
 
 void Emulator::waitForStartup() {
   reset();
-  apic_.reset();
+  apic_.powerOn();
   cpu_->nmis = 0;
   cpu_->initSignals.store(0);
   cpu_->vmx.on = cpu_->guest = false;

@@ -24,7 +24,7 @@ void dropInnerSegments(Cpu& cpu, unsigned cpl) {
 }
 
 /** What RET and IRET share: the code segment that is returned to. */
-bool checkReturn(Cpu& cpu, uint16_t selector, uint64_t offset, Descriptor& code) {
+bool checkReturn(Cpu& cpu, uint16_t selector, Descriptor& code) {
   const uint32_t error = selector & ~3u;
   if (error == 0) return gp(cpu);
   if (!readDescriptor(cpu, selector, code)) return false;
@@ -32,26 +32,25 @@ bool checkReturn(Cpu& cpu, uint16_t selector, uint64_t offset, Descriptor& code)
   if (!code.isCode() || rpl < cpu.cpl) return gp(cpu, error);
   if (code.conforming() ? code.dpl() > rpl : code.dpl() != rpl) return gp(cpu, error);
   if (!code.present()) return raise(cpu, kNp, error);
-  if (cpu.longMode() && code.l() && code.db()) return gp(cpu, error);
-  return checkTarget(cpu, code, offset);
+  return cpu.longMode() && code.l() && code.db() ? gp(cpu, error) : true;
 }
 
 /** The stack of an outer level; null is allowed when 64-bit code below ring 3 is returned to. */
-bool checkOuterStack(Cpu& cpu, uint16_t selector, unsigned rpl, bool toLong, vcpu::Segment& segment) {
+bool checkOuterStack(Cpu& cpu, uint16_t selector, unsigned rpl, bool toLong, Descriptor& descriptor) {
   const uint32_t error = selector & ~3u;
-  if (error == 0) {
-    if (!toLong || rpl == 3 || (selector & 3u) != rpl) return gp(cpu);
-    segment = {};
-    segment.selector = selector;
-    segment.unusable = 1;
-    segment.dpl = static_cast<uint8_t>(rpl);
-    return true;
-  }
-  Descriptor descriptor;
+  if (error == 0) return toLong && rpl != 3 && (selector & 3u) == rpl ? true : gp(cpu);
   if (!readDescriptor(cpu, selector, descriptor)) return false;
   const bool writable = descriptor.s() && !descriptor.isCode() && (descriptor.type() & 2) != 0;
   if ((selector & 3u) != rpl || !writable || descriptor.dpl() != rpl) return gp(cpu, error);
-  if (!descriptor.present()) return raise(cpu, kSsFault, error);
+  return descriptor.present() ? true : raise(cpu, kSsFault, error);
+}
+
+bool openOuterStack(Cpu& cpu, uint16_t selector, unsigned rpl, Descriptor& descriptor, vcpu::Segment& segment) {
+  segment = {};
+  segment.selector = selector;
+  segment.unusable = 1;
+  segment.dpl = static_cast<uint8_t>(rpl);
+  if ((selector & ~3u) == 0) return true;
   if (!setAccessed(cpu, selector, descriptor)) return false;
   segment = segmentOf(selector, descriptor, false);
   return true;
@@ -64,20 +63,24 @@ bool checkOuterStack(Cpu& cpu, uint16_t selector, unsigned rpl, bool toLong, vcp
 bool returnTo(Cpu& cpu, Frame& frame, uint16_t selector, uint64_t rip, unsigned operandBytes, unsigned discard,
               bool popsStack) {
   Descriptor code;
-  if (!checkReturn(cpu, selector, rip, code)) return false;
+  if (!checkReturn(cpu, selector, code)) return false;
   const unsigned rpl = selector & 3;
   const unsigned oldCpl = cpu.cpl;
   if (rpl == oldCpl && !popsStack) {
-    if (!setAccessed(cpu, selector, code)) return false;
+    if (!checkTarget(cpu, code, rip) || !setAccessed(cpu, selector, code)) return false;
     cpu.gpr[RSP] = frame.rsp();
     loadCode(cpu, selector, code, rpl);
     cpu.rip() = rip;
     return true;
   }
   uint64_t rsp, ss;
+  if (!frame.pop(rsp, operandBytes) || !frame.pop(ss, operandBytes)) return false;
+  const auto stackSelector = static_cast<uint16_t>(ss);
+  Descriptor descriptor;
   vcpu::Segment stack;
-  if (!frame.pop(rsp, operandBytes) || !frame.pop(ss, operandBytes) ||
-      !checkOuterStack(cpu, static_cast<uint16_t>(ss), rpl, cpu.longMode() && code.l(), stack) ||
+  // The stack comes before the instruction pointer (Vol. 2B, RET).
+  if (!checkOuterStack(cpu, stackSelector, rpl, cpu.longMode() && code.l(), descriptor) ||
+      !checkTarget(cpu, code, rip) || !openOuterStack(cpu, stackSelector, rpl, descriptor, stack) ||
       !setAccessed(cpu, selector, code)) {
     return false;
   }

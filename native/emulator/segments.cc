@@ -8,14 +8,15 @@ namespace {
 
 constexpr uint64_t kAccessedBit = uint64_t{1} << 40;
 
-/** The linear address of a selector's descriptor, or false with the fault pending. */
-bool descriptorAddress(Cpu& cpu, uint16_t selector, uint8_t vector, uint64_t& address) {
+/** The linear address of a selector's descriptor of so many bytes, or false with the fault pending. */
+bool descriptorAddress(Cpu& cpu, uint16_t selector, unsigned bytes, uint8_t vector, uint64_t& address) {
   const bool local = (selector & 4) != 0;
   const vcpu::Segment& ldt = cpu.seg[LDTR];
   const uint64_t base = local ? ldt.base : cpu.gdt.base;
   const uint64_t limit = local ? ldt.limit : cpu.gdt.limit;
-  if ((local && ldt.unusable != 0) || (selector | 7u) > limit) return raise(cpu, vector, selector & ~3u);
-  address = base + (selector & ~7u);
+  const uint64_t offset = selector & ~7u;
+  if ((local && ldt.unusable != 0) || offset + bytes - 1 > limit) return raise(cpu, vector, selector & ~3u);
+  address = base + offset;
   return true;
 }
 
@@ -23,21 +24,20 @@ bool descriptorAddress(Cpu& cpu, uint16_t selector, uint8_t vector, uint64_t& ad
 
 bool readDescriptor(Cpu& cpu, uint16_t selector, Descriptor& descriptor, uint8_t vector) {
   uint64_t address;
-  if (!descriptorAddress(cpu, selector, vector, address)) return false;
+  if (!descriptorAddress(cpu, selector, 8, vector, address)) return false;
   if (!loadSystem<uint64_t>(cpu, address, descriptor.raw)) return false;
   descriptor.high = 0;
   if (descriptor.s() || !cpu.longMode()) return true;
   const unsigned type = descriptor.type();
   if (type != 2 && type != 9 && type != 11 && type != 12) return true;
-  uint64_t unused;
-  if (!descriptorAddress(cpu, static_cast<uint16_t>(selector + 8), vector, unused)) return false;
+  if (!descriptorAddress(cpu, selector, 16, vector, address)) return false;
   return loadSystem<uint64_t>(cpu, address + 8, descriptor.high);
 }
 
 bool setAccessed(Cpu& cpu, uint16_t selector, Descriptor& descriptor) {
   if ((descriptor.raw & kAccessedBit) != 0) return true;
   uint64_t address;
-  if (!descriptorAddress(cpu, selector, kGp, address)) return false;
+  if (!descriptorAddress(cpu, selector, 8, kGp, address)) return false;
   descriptor.raw |= kAccessedBit;
   return storeSystem<uint8_t>(cpu, address + 5, static_cast<uint8_t>(descriptor.raw >> 40));
 }

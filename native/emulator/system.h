@@ -10,6 +10,8 @@ struct Descriptor {
   uint64_t raw = 0;
   uint64_t high = 0;  // upper half of a 16-byte system descriptor in IA-32e mode
   unsigned type() const { return raw >> 40 & 15; }
+  /** Of the upper half, with its S bit: 0 unless software is at fault. */
+  unsigned upperType() const { return high >> 40 & 31; }
   bool s() const { return (raw >> 44 & 1) != 0; }
   unsigned dpl() const { return raw >> 45 & 3; }
   bool present() const { return (raw >> 47 & 1) != 0; }

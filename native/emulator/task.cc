@@ -17,6 +17,8 @@ struct Layout {
   unsigned minimum;  // limit
   unsigned ip, flags, registers, segments, ldt;
   unsigned segmentCount;  // ES, CS, SS, DS and, in 32 bits, FS, GS
+  /** Of the state that a task leaves behind. */
+  unsigned last() const { return segments + segmentCount * bytes - 1; }
 };
 constexpr Layout kLayout16 = {2, 0x2b, 0x0e, 0x10, 0x12, 0x22, 0x2a, 4};
 constexpr Layout kLayout32 = {4, 0x67, 0x20, 0x24, 0x28, 0x48, 0x60, 6};
@@ -185,7 +187,8 @@ bool switchTask(Cpu& cpu, uint16_t selector, TaskSource source, uint32_t ext) {
   Image image;
   uint64_t savedFlags = flags(cpu);
   if (back) savedFlags &= ~kNt;
-  if (old.limit < oldLayout.minimum) return raise(cpu, kTs, (old.selector & ~3u) | ext);
+  // The limit of the new TSS has been looked at (8.3, step 4); the old one has to hold what is written to it.
+  if (old.limit < oldLayout.last()) return raise(cpu, kTs, (old.selector & ~3u) | ext);
   if (!readImage(cpu, next.base() & 0xffffffff, layout, image) || !writeImage(cpu, old.base, oldLayout, savedFlags)) {
     return false;
   }

@@ -76,9 +76,7 @@ bool openGate(Cpu& cpu, uint16_t selector, const Descriptor& descriptor, Gate& g
   const uint32_t error = selector & ~3u;
   const unsigned type = descriptor.type();
   const bool isGate = type == kCallGate32 || (type == kCallGate16 && !cpu.longMode());
-  if (!isGate) {
-    return gp(cpu, error);
-  }
+  if (!isGate || descriptor.upperType() != 0) return gp(cpu, error);
   if (descriptor.dpl() < cpu.cpl || descriptor.dpl() < (selector & 3u)) return gp(cpu, error);
   if (!descriptor.present()) return raise(cpu, kNp, error);
   gate.selector = static_cast<uint16_t>(descriptor.raw >> 16);

@@ -84,6 +84,20 @@ TEST("disabling it resets it, and its page is gone then and in x2APIC mode") {
   CHECK_EQUAL(f.apic.page(), LocalApic::kNever);
 }
 
+TEST("firmware leaves the 8259 wired to LINT0 of the first processor; what is reset later is masked (11.4.7)") {
+  Fixture first;
+  LocalApic second(first.host, 1);
+  CHECK_EQUAL(first.apic.read(0x350), 0x8700u);
+  CHECK_EQUAL(second.read(0x350), 0x10000u);
+  first.apic.setBase(kBase, kMask);
+  first.apic.setBase(kBase | kApicEnabled, kMask);
+  for (uint32_t entry = 0x320; entry <= 0x370; entry += 0x10) CHECK_EQUAL(first.apic.read(entry), 0x10000u);
+  first.apic.powerOn();
+  CHECK_EQUAL(first.apic.takesExternal(), true);
+  first.apic.reset();  // INIT
+  CHECK_EQUAL(first.apic.takesExternal(), false);
+}
+
 TEST("x2APIC registers exist, and are read and written, as table 11-6 says") {
   Fixture f;
   uint64_t value;
