@@ -2,6 +2,7 @@
 #include "emulator/rounds.h"
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <string>
 #include <thread>
@@ -51,6 +52,29 @@ TEST("members take turns by index, each over the same time") {
   other.join();
   CHECK_EQUAL(order.substr(1, 6), order[1] == '0' ? "010101" : "101010");
   CHECK_EQUAL(ends[0] - starts[0] >= Rounds::kSlice, true);
+}
+
+TEST("a member that comes late, as on a busy host, is in the first round") {
+  Rounds rounds;
+  std::string order;
+  const auto player = [&](unsigned number) {
+    return Player(number, [&, number](uint64_t, uint64_t, uint64_t&) {
+      order += static_cast<char>('0' + number);
+      return Turn::ended;
+    });
+  };
+  Player first = player(0), second = player(1);
+  rounds.expect(), rounds.expect();
+  std::atomic<bool> late{false};
+  std::thread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    late = true;
+    rounds.run(second);
+  });
+  rounds.run(first);
+  CHECK_EQUAL(late.load(), true);
+  other.join();
+  CHECK_EQUAL(order, "01");
 }
 
 TEST("time jumps to the next event when all are idle") {
