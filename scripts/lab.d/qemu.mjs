@@ -108,10 +108,12 @@ export function runInQemu(name, command, { signal, onConsole }) {
   });
 }
 
-/** Boots a variant whose console is this terminal, with a shell on it. */
-export function shellInQemu(name, { signal }) {
+/** Boots a variant whose console is this terminal, with a shell on it; a command, if there is one, comes before that. */
+export function shellInQemu(name, { command, signal }) {
   const { rows = 24, columns = 80 } = process.stdout;
-  const job = `stty rows ${rows} cols ${columns}; ${jobOf(['bash', '-i'])}`;
+  const first =
+    command === undefined ? '' : `(${jobOf(command)}); echo "lab: the command ended with status $?; leave with exit"; `;
+  const job = `stty rows ${rows} cols ${columns}; ${first}${jobOf(['bash', '-i'])}`;
   const args = argumentsOf(variants[name], kernelOf(variants[name]), [`vtkit.job=${encoded(job)}`]);
   const machine = startQemu(variants[name], [...args, '-serial', 'mon:stdio'], 'inherit');
   signal.addEventListener('abort', () => machine.kill('SIGKILL'));

@@ -1,6 +1,8 @@
 /** `scripts/lab qemu -- COMMAND` is COMMAND, on another machine. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { lab } from './lab.ts';
+import { lab, script } from './lab.ts';
 import { leavesNothing } from './leftovers.ts';
 
 describe('a command in the QEMU lab', () => {
@@ -52,12 +54,28 @@ describe('a command in the QEMU lab', () => {
     await leavesNothing(signal, marker, ['qemu', '--', 'sh', '-c', 'echo started; sleep 60', marker]);
   });
 
+  it('stays with a shell behind the command when asked to keep the machine', async () => {
+    // script(1) gives it a terminal.
+    const child = spawn('script', ['-qec', `${script} qemu --keep -- sh -c 'exit 3'`, '/dev/null']);
+    let said = '';
+    child.stdout.on('data', (text) => {
+      const heard = said.includes('ended with status');
+      said += text;
+      if (!heard && said.includes('ended with status')) child.stdin.write('echo still $((40 + 2))\nexit\n');
+    });
+    await once(child, 'close');
+    expect(said).toContain('lab: the command ended with status 3');
+    expect(said).toContain('still 42');
+  });
+
   it.each([
     [['qemu', 'true'], "there is no lab 'qemu true'"],
     [['qemu', '--'], 'give a command behind --'],
     [['qemu', '--variant', 'none', '--', 'true'], "there is no variant 'none'"],
     [['qemu', '--timeout', 'soon', '--', 'true'], '--timeout takes seconds'],
     [['shell', 'qemu'], 'a shell needs a terminal'],
+    [['qemu', '--keep', '--', 'true'], 'a shell needs a terminal'],
+    [['bochs', '--keep', '--', 'true'], '--keep is for qemu'],
     [['xen', '--', 'true'], "there is no lab 'xen'"],
     [['bochs', '--variant', 'no-iommu', '--', 'true'], "there is no variant 'no-iommu'"],
     [['qemu', '--with', '/', '--', 'true'], '--with is for bochs'],
