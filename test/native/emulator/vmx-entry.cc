@@ -247,6 +247,19 @@ TEST("an INT3 that is injected behind MOV SS ends with the debug exception that 
   }
 }
 
+TEST("debug exceptions behind MOV SS stay pending where the way to the handler of an injected INT3 leaves") {
+  EptGuest guest;
+  guest.field(Field::entryInterruptionInformation, 0x80000603);
+  guest.field(Field::entryInstructionLength, 1);
+  guest.field(Field::guestInterruptibilityState, kMovSs);
+  guest.field(Field::guestPendingDebugExceptions, kB0);
+  guest.map(VmxGuest::kIdt & ~uint64_t{0xfff}, 0, 0);
+  guest.enter("\x90");
+  CHECK_EQUAL(guest.left(ExitReason::eptViolation), true);
+  CHECK_EQUAL(guest.field(Field::idtVectoringInformation), 0x80000603u);
+  CHECK_EQUAL(guest.field(Field::guestPendingDebugExceptions), kB0);
+}
+
 TEST("debug exceptions behind MOV SS are lost where the injected INT3 faults, as where INT3 itself does") {
   VmxGuest guest;
   guest.write(VmxGuest::kHandler, kVmcall);
