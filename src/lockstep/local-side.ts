@@ -56,10 +56,11 @@ export class LocalSide implements Side {
     const address = to === undefined ? undefined : translate(memory, this.state().system, to);
     if (address === undefined) {
       this.#stopAt('every instruction');
-      const before = this.#vcpu.finishInstruction() ? this.state() : undefined;
-      const hides = before !== undefined && storesTrapFlag(memory, before);
+      // Within an instruction there is no state, and none begins.
+      const before = this.#backend === 'kvm' && this.#vcpu.finishInstruction() ? this.state() : undefined;
+      const stores = before !== undefined && storesTrapFlag(memory, before);
       const stop = await this.#go();
-      if (hides && stop.kind === 'stepped' && this.state().registers.rip !== before.registers.rip) {
+      if (stores && stop.kind === 'stepped' && this.state().registers.rip !== before.registers.rip) {
         clearTrapFlag(memory, this.state());
       }
       return stop;

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { hasSmallKernel } from '../../scripts/lab.d/kernel.mjs';
 import { expectedOf, guests } from '../conformance/manifest.ts';
 import { type Answers, ask, dist, fileOf, program } from './bochs.ts';
+import { beyondHaswell } from './programs.ts';
 
 /** VTKIT_LOCKSTEP=all takes all that go in step, which is an hour's work. */
 const all = process.env.VTKIT_LOCKSTEP === 'all';
@@ -21,9 +22,7 @@ const parts: Readonly<Record<string, string>> = {
   apic: 'lockstep has no local APIC',
   'io-apic': 'lockstep has no APICs',
   clock: 'it polls for seconds of virtual time',
-  'paging-5level': 'this processor has no five-level paging',
-  protection: 'this processor has neither SMAP nor protection keys',
-  rights: 'this processor has neither SMAP nor protection keys',
+  ...beyondHaswell,
 };
 const long = guests.filter(({ name, cpus }) => cpus === 1 && parts[name] === undefined).map(({ name }) => name);
 const alike = all ? long : short;

@@ -28,7 +28,7 @@ const beyond: Reasons = {
   'apic-modes': "with KVM's local APICs it is not at its end after 20 s, with SVM neither",
 };
 /** What a Haswell has not: SMAP came with Broadwell, protection keys with Skylake's servers, five-level paging with Ice Lake. */
-const beyondHaswell: Reasons = {
+export const beyondHaswell: Reasons = {
   'paging-5level': 'this processor has no five-level paging',
   protection: 'this processor has neither SMAP nor protection keys',
   rights: 'this processor has neither SMAP nor protection keys',

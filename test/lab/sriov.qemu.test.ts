@@ -124,12 +124,15 @@ describe('vtkit sriov', () => {
   const cycles = Number(process.env.VTKIT_VF_CYCLES ?? 3);
   it(
     `leaves nothing behind in ${cycles} cycles`,
-    () =>
-      keepsNothing(cycles, async (cycle) => {
+    async () => {
+      const before = readdirSync('/proc/self/fd').length;
+      await keepsNothing(cycles, async (cycle) => {
         await planCreate(port, { vfs: 1 + (cycle % 4) }).apply();
         expect(vfs()).toHaveLength(1 + (cycle % 4));
         await planDestroy(port).apply();
-      }),
+      });
+      expect(readdirSync('/proc/self/fd')).toHaveLength(before);
+    },
     240_000 + cycles * 5_000,
   );
 });

@@ -168,11 +168,14 @@ describe('vtkit vfio bind', () => {
   const cycles = Number(process.env.VTKIT_BIND_CYCLES ?? 5);
   it(
     `leaves nothing behind in ${cycles} cycles`,
-    () =>
-      keepsNothing(cycles, async () => {
+    async () => {
+      const before = readdirSync('/proc/self/fd').length;
+      await keepsNothing(cycles, async () => {
         const assigned = await planAssignment([nvme]).apply();
         await assigned.release();
-      }),
+      });
+      expect(readdirSync('/proc/self/fd')).toHaveLength(before);
+    },
     240_000 + cycles * 2_000,
   );
 
