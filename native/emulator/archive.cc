@@ -50,12 +50,13 @@ void visitVmx(state::Archive& archive, Cpu& cpu) {
 
 void Emulator::visit(state::Archive& archive) {
   Cpu& cpu = *cpu_;
-  archive.section("CPU ", 1);
+  archive.section("CPU ", 2);
   archive.atMost(cpu.cpl, uint8_t{3});
   for (bool* field :
        {&cpu.shadow, &cpu.trapBlocked, &cpu.taskTraps, &cpu.nmiMasked, &cpu.waits, &cpu.pauses, &cpu.guest, &cpu.ept}) {
     archive.value(*field);
   }
+  archive.atMost(cpu.dataHits, uint8_t{15});  // MOV SS holds a debug exception back
   archive.check(cpu.guest || !cpu.ept, "extended page tables are in use outside of VMX non-root operation");
   archive.value(cpu.pauseCount);
   archive.moment(cpu.timeBase);
@@ -81,7 +82,6 @@ void Emulator::visit(state::Archive& archive) {
   cpu.initSignals = signals;
   // All else is kept of these, or found again when somebody looks.
   cpu.fault = {};
-  cpu.dataHits = 0;
   cpu.shadowNext = cpu.stepNow = cpu.taskSwitched = false;
   updateBreakpoints(cpu);
   flushTlb(cpu);

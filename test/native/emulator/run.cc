@@ -75,6 +75,34 @@ TEST("an interrupt waits through the instruction behind MOV SS") {
   CHECK_EQUAL(guest.regs.rdx, 1u);
 }
 
+TEST("a data breakpoint that MOV SS holds back is part of a state") {
+  RealGuest first, second;
+  for (RealGuest* guest : {&first, &second}) {
+    guest->write(Guest::kCode, BYTES("\x8e\x16\x00\x60\x90\x90\xf4"));  // mov ss, [0x6000]; nop; nop; hlt
+    emulator::Cpu& cpu = guest->processor->cpu();
+    cpu.dr[0] = 0x6000;
+    cpu.dr7 = 0x70403;  // two bytes, read or written
+    emulator::updateBreakpoints(cpu);
+  }
+  first.processor->setRegs(first.regs);
+  first.processor->setSingleStep(true);
+  CHECK_EQUAL(number(first.processor->run()), number(Stop::stepped));
+  first.processor->getRegs(first.regs);
+
+  std::vector<uint8_t> bytes;
+  state::Archive written(bytes);
+  first.processor->visit(written);
+  second.regs = first.regs;
+  second.processor->setRegs(second.regs);
+  state::Archive read(bytes.data(), bytes.size());
+  second.processor->visit(read);
+  CHECK_EQUAL(read.failed(), false);
+
+  CHECK_EQUAL(number(second.run()), number(Stop::halted));
+  CHECK_EQUAL(second.regs.rbx, 1u);
+  CHECK_EQUAL(second.get<uint16_t>(Guest::kStack - 6), Guest::kCode + 5);
+}
+
 TEST("an interrupt from outside any controller is taken once, when IF allows it") {
   RealGuest guest;
   CHECK_EQUAL(guest.processor->interrupt(0x40), true);
