@@ -14,7 +14,7 @@ class ApicGuest : public VmxGuest {
  public:
   static constexpr uint64_t kPage = 0x50000, kAccess = 0x40000, kDescriptor = 0x52000;
 
-  explicit ApicGuest(uint64_t secondary, uint64_t primary = kUseTprShadow) {
+  explicit ApicGuest(uint64_t secondary, uint64_t primary = kUseTprShadow, unsigned bits = 64) : VmxGuest(bits) {
     control(Field::primaryControls, primary | vmx::primary::kActivateSecondaryControls | vmx::primary::kHltExiting |
                                         vmx::primary::kUseMsrBitmaps);
     control(Field::secondaryControls, secondary);
@@ -73,6 +73,27 @@ TEST("an access to the APIC-access page exits with its offset, kind and length")
   }
 }
 
+TEST("without virtualized accesses the APIC-access page is memory") {
+  ApicGuest guest(kX2apic | kRegisters);
+  guest.put<uint32_t>(ApicGuest::kAccess + 0x80, 0x12345678);
+  guest.enter(reads(0x80));
+  CHECK_EQUAL(guest.left(ExitReason::hlt), true);
+  CHECK_EQUAL(guest.regs.rax, 0x12345678u);
+}
+
+TEST("an event whose stack is the APIC-access page exits, though an operand would be answered") {
+  // The first push is EFLAGS, in 32 bits at the task priority.
+  for (const unsigned bits : {32u, 64u}) {
+    ApicGuest guest(kAccesses | kRegisters, kUseTprShadow, bits);
+    guest.field(Field::guestRsp, ApicGuest::kAccess + (bits == 32 ? 0x84 : 0x90));
+    guest.enter(BYTES("\xcd\x30"));  // int 30H
+    CHECK_EQUAL(guest.left(ExitReason::apicAccess), true);
+    CHECK_EQUAL(guest.field(Field::exitQualification), bits == 32 ? 0x3080u : 0x3088u);
+    CHECK_EQUAL(guest.field(Field::idtVectoringInformation), 0x80000430u);
+    CHECK_EQUAL(guest.reg(0x80), 0u);
+  }
+}
+
 TEST("code on the APIC-access page is not executed") {
   ApicGuest guest(kAccesses | kRegisters);
   guest.enter(BYTES("\xb8\x00\x00\x04\x00\xff\xe0"));
@@ -107,6 +128,23 @@ TEST("a priority that falls below the threshold exits behind the instruction, by
   }
 }
 
+TEST("without a TPR shadow CR8 is the processor's own, and there is no threshold") {
+  ApicGuest guest(kAccesses, 0);
+  guest.field(Field::tprThreshold, 4);
+  guest.enter(BYTES("\xb8\x05\x00\x00\x00\x44\x0f\x22\xc0\xf4"));  // mov eax, 5; mov cr8, rax; hlt
+  CHECK_EQUAL(guest.left(ExitReason::hlt), true);
+  CHECK_EQUAL(guest.processor->apic().read(0x80), 0x50u);
+  CHECK_EQUAL(guest.reg(0x80), 0u);
+}
+
+TEST("CR8 of the host is the processor's own, whatever the current VMCS says") {
+  ApicGuest guest(kAccesses);
+  guest.write(VmxGuest::kHostExit, BYTES("\xb8\x05\x00\x00\x00\x44\x0f\x22\xc0\xf4"));
+  guest.enter("\xf4");
+  CHECK_EQUAL(guest.processor->apic().read(0x80), 0x50u);
+  CHECK_EQUAL(guest.reg(0x80), 0u);
+}
+
 TEST("a guest that enters below the threshold leaves at once") {
   ApicGuest guest(kAccesses);
   guest.field(Field::tprThreshold, 4);
@@ -128,7 +166,7 @@ TEST("APIC-register virtualization reads registers from the page, and exits behi
       {0x280, true, ExitReason::apicWrite},  {0x2f0, false, ExitReason::apicAccess},
       {0x300, true, ExitReason::apicWrite},  {0x310, true, ExitReason::hlt},
       {0x380, true, ExitReason::apicWrite},  {0x390, false, ExitReason::apicAccess},
-      {0x3e0, true, ExitReason::apicWrite},
+      {0x3e0, true, ExitReason::apicWrite},  {0x24, false, ExitReason::apicAccess},
   };
   for (const auto& row : rows) {
     ApicGuest guest(kAccesses | kRegisters);
@@ -145,6 +183,43 @@ TEST("APIC-register virtualization reads registers from the page, and exits behi
     }
     if (row.offset == 0x310) CHECK_EQUAL(guest.reg(0x310), 0x87000000u);
   }
+}
+
+TEST("virtual-interrupt delivery takes writes of EOI and ICR from the page, and nothing else") {
+  constexpr uint32_t kSelfIpi = 0x40061;
+  for (const bool delivers : {false, true}) {
+    ApicGuest guest(kAccesses | (delivers ? kDelivery : 0));
+    const ExitReason answered = delivers ? ExitReason::hlt : ExitReason::apicAccess;
+    guest.reg(0x120, 1u << 17);  // 51H is in service
+    guest.field(Field::guestInterruptStatus, 0x5100);
+    guest.enter(writes(0xb0, 0x12345678));
+    CHECK_EQUAL(guest.left(answered), true);
+    CHECK_EQUAL(guest.reg(0x120), delivers ? 0 : 1u << 17);
+    guest.enter(writes(0x300, kSelfIpi));
+    CHECK_EQUAL(guest.left(answered), true);
+    CHECK_EQUAL(guest.reg(0x230), delivers ? 2u : 0);
+    guest.enter(writes(0x20, 0));
+    CHECK_EQUAL(guest.left(ExitReason::apicAccess), true);
+    for (const uint32_t offset : {0xb0u, 0x300u}) {
+      guest.enter(reads(offset));
+      CHECK_EQUAL(guest.left(ExitReason::apicAccess), true);
+    }
+  }
+}
+
+TEST("a command that is no plain self-IPI exits behind its write") {
+  // A mode, delivery pending, level-triggered, another shorthand, a vector below 16, bits that are reserved.
+  const uint32_t others[] = {0x40461, 0x41061, 0x48061, 0x00061, 0x80061, 0xc0061, 0x4000f, 0x42061, 0x60061, 0x140061};
+  for (const uint32_t command : others) {
+    ApicGuest guest(kAccesses | kRegisters | kDelivery);
+    guest.enter(writes(0x300, command));
+    CHECK_EQUAL(guest.left(ExitReason::apicWrite), true);
+    CHECK_EQUAL(guest.field(Field::exitQualification), 0x300u);
+    CHECK_EQUAL(guest.field(Field::guestInterruptStatus), 0u);
+  }
+  ApicGuest guest(kAccesses | kRegisters);  // and a plain one, where nothing delivers
+  guest.enter(writes(0x300, 0x40061));
+  CHECK_EQUAL(guest.left(ExitReason::apicWrite), true);
 }
 
 TEST("virtualize x2APIC mode answers MSRs from the page, whatever the APIC's own mode is") {
@@ -166,6 +241,29 @@ TEST("what virtualize x2APIC mode does not answer is the processor's own affair"
   guest.enter(readsMsr(0x803));  // not in x2APIC mode: #GP
   CHECK_EQUAL(guest.left(ExitReason::exceptionOrNmi), true);
   guest.enter(writesMsr(0x808, 0x135));  // bits 63:8 are reserved
+  CHECK_EQUAL(guest.left(ExitReason::exceptionOrNmi), true);
+  guest.enter(writesMsr(0x80b, 0));  // EOI, which only virtual-interrupt delivery takes
+  CHECK_EQUAL(guest.left(ExitReason::exceptionOrNmi), true);
+  guest.enter(writesMsr(0x808, 0x35));
+  CHECK_EQUAL(guest.left(ExitReason::hlt), true);
+  guest.enter(readsMsr(0x808));
+  CHECK_EQUAL(guest.left(ExitReason::hlt), true);
+  CHECK_EQUAL(guest.regs.rax, 0x35u);
+}
+
+TEST("virtual-interrupt delivery adds the MSRs of EOI and self-IPI alone") {
+  ApicGuest guest(kX2apic | kDelivery);
+  guest.control(Field::exceptionBitmap, 1u << 13);
+  guest.enter(writesMsr(0x828, 0));  // error status
+  CHECK_EQUAL(guest.left(ExitReason::exceptionOrNmi), true);
+}
+
+TEST("without virtualize x2APIC mode the page answers no MSR") {
+  ApicGuest guest(kAccesses | kRegisters);
+  guest.control(Field::exceptionBitmap, 1u << 13);
+  guest.enter(readsMsr(0x808));
+  CHECK_EQUAL(guest.left(ExitReason::exceptionOrNmi), true);
+  guest.enter(writesMsr(0x808, 0x35));
   CHECK_EQUAL(guest.left(ExitReason::exceptionOrNmi), true);
 }
 
@@ -233,6 +331,23 @@ TEST("an end of interrupt lets the next one in, or exits where its bitmap says s
   }
 }
 
+TEST("the highest of what is in service, and of what is requested, comes behind the one that went") {
+  ApicGuest guest(kX2apic | kDelivery);
+  guest.reg(0x110, 1u << 1);             // 21H is in service,
+  guest.reg(0x120, 1u << 17 | 1u << 1);  // 41H and 51H, too
+  guest.field(Field::guestInterruptStatus, 0x5100);
+  guest.enter(writesMsr(0x80b, 0));
+  CHECK_EQUAL(guest.field(Field::guestInterruptStatus), 0x4100u);
+  CHECK_EQUAL(guest.reg(0xa0), 0x40u);
+  guest.reg(0x230, 1u << 1);  // 61H and 71H are requested
+  guest.reg(0x230, guest.reg(0x230) | 1u << 17);
+  guest.field(Field::guestInterruptStatus, 0x4171);
+  guest.field(Field::guestRflags, 0x202);
+  guest.write(VmxGuest::kHandler, kHandled);
+  guest.enter(BYTES("\x90\xf4"));
+  CHECK_EQUAL(guest.field(Field::guestInterruptStatus), 0x7161u);
+}
+
 TEST("a self-IPI is delivered without an exit, but not of a vector below 16") {
   ApicGuest guest(kX2apic | kDelivery);
   guest.write(VmxGuest::kHandler, kHandled);
@@ -246,23 +361,37 @@ TEST("a self-IPI is delivered without an exit, but not of a vector below 16") {
 }
 
 TEST("a notification makes posted interrupts pending, and reaches no host") {
-  ApicGuest guest(kX2apic | kDelivery);
-  guest.control(Field::pinBasedControls, vmx::pin::kPostedInterrupts);
-  guest.control(Field::exitControls, vmx::onExit::kAcknowledgeInterrupt);
-  guest.field(Field::postedInterruptNotificationVector, 0xf2);
-  guest.put<uint32_t>(ApicGuest::kDescriptor + 8, 1u << 17);  // 51H
-  guest.put<uint32_t>(ApicGuest::kDescriptor + 32, 3);        // outstanding, suppressed
-  guest.write(VmxGuest::kHandler, kHandled);
-  guest.field(Field::guestRflags, 0x202);
-  emulator::LocalApic& apic = guest.processor->apic();
-  apic.write(0xf0, 0x1ff);
-  bus::InterruptMessage message;
-  message.vector = 0xf2;
-  apic.accept(message);
-  guest.enter(BYTES("\x90\x90\xf4"));
-  CHECK_EQUAL(guest.left(ExitReason::hlt), true);
-  CHECK_EQUAL(guest.regs.rbx & 0xff, 0x77u);
-  CHECK_EQUAL(guest.get<uint32_t>(ApicGuest::kDescriptor + 8), 0u);
-  CHECK_EQUAL(guest.get<uint32_t>(ApicGuest::kDescriptor + 32), 2u);
-  CHECK_EQUAL(apic.read(0x170), 0u);  // it is in service no more
+  // The vector that comes, and whether interrupts are posted: only both make it a notification.
+  const struct {
+    uint8_t vector;
+    bool posts;
+  } rows[] = {{0xf2, true}, {0xf3, true}, {0xf2, false}};
+  for (const auto& row : rows) {
+    ApicGuest guest(kX2apic | kDelivery);
+    if (row.posts) guest.control(Field::pinBasedControls, vmx::pin::kPostedInterrupts);
+    guest.control(Field::exitControls, vmx::onExit::kAcknowledgeInterrupt);
+    guest.field(Field::postedInterruptNotificationVector, 0xf2);
+    guest.put<uint32_t>(ApicGuest::kDescriptor + 8, 1u << 17);  // 51H
+    guest.put<uint32_t>(ApicGuest::kDescriptor + 32, 3);        // outstanding, suppressed
+    guest.write(VmxGuest::kHandler, kHandled);
+    guest.field(Field::guestRflags, 0x202);
+    emulator::LocalApic& apic = guest.processor->apic();
+    apic.write(0xf0, 0x1ff);
+    bus::InterruptMessage message;
+    message.vector = row.vector;
+    apic.accept(message);
+    guest.enter(BYTES("\x90\x90\xf4"));
+    if (row.posts && row.vector == 0xf2) {
+      CHECK_EQUAL(guest.left(ExitReason::hlt), true);
+      CHECK_EQUAL(guest.regs.rbx & 0xff, 0x77u);
+      CHECK_EQUAL(guest.field(Field::guestInterruptStatus), 0x5100u);
+      CHECK_EQUAL(guest.get<uint32_t>(ApicGuest::kDescriptor + 8), 0u);
+      CHECK_EQUAL(guest.get<uint32_t>(ApicGuest::kDescriptor + 32), 2u);
+      CHECK_EQUAL(apic.read(0x170), 0u);  // it is in service no more
+    } else {
+      CHECK_EQUAL(guest.left(ExitReason::externalInterrupt), true);
+      CHECK_EQUAL(guest.field(Field::exitInterruptionInformation), 0x80000000u | row.vector);
+      CHECK_EQUAL(guest.get<uint32_t>(ApicGuest::kDescriptor + 32), 3u);
+    }
+  }
 }
