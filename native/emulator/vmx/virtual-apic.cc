@@ -161,14 +161,12 @@ bool answers(Cpu& cpu, uint32_t offset, unsigned bytes, bool write) {
 
 void startVirtualApic(Cpu& cpu) {
   stopVirtualApic(cpu);
-  const bool accesses = secondaryBased(cpu, secondary::kVirtualizeApicAccesses);
-  if (accesses) cpu.vmx.accessPage = field(cpu, Field::apicAccessAddress);
-  if (deliversInterrupts(cpu)) {
-    virtualizePpr(cpu);
-    evaluate(cpu);
-  } else if (accesses && primaryBased(cpu, primary::kUseTprShadow)) {
-    virtualizeTpr(cpu);  // 27.7.7; elsewhere the entry would have failed
+  if (secondaryBased(cpu, secondary::kVirtualizeApicAccesses)) {
+    cpu.vmx.accessPage = field(cpu, Field::apicAccessAddress);
   }
+  // 27.3.2.5, 27.7.7. Where neither accesses nor interrupts are virtual, a priority below the threshold has failed the
+  // entry.
+  if (primaryBased(cpu, primary::kUseTprShadow)) virtualizeTpr(cpu);
 }
 
 void stopVirtualApic(Cpu& cpu) {

@@ -166,7 +166,7 @@ TEST("APIC-register virtualization reads registers from the page, and exits behi
       {0x280, true, ExitReason::apicWrite},  {0x2f0, false, ExitReason::apicAccess},
       {0x300, true, ExitReason::apicWrite},  {0x310, true, ExitReason::hlt},
       {0x380, true, ExitReason::apicWrite},  {0x390, false, ExitReason::apicAccess},
-      {0x3e0, true, ExitReason::apicWrite},  {0x24, false, ExitReason::apicAccess},
+      {0x3e0, true, ExitReason::apicWrite},  {0x104, false, ExitReason::apicAccess},
   };
   for (const auto& row : rows) {
     ApicGuest guest(kAccesses | kRegisters);
