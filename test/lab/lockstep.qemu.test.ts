@@ -12,7 +12,7 @@ const long = [
   ...['real-strings', 'real-edge', 'real-timer', 'entry', 'stack-frames', 'modes', 'interrupt-stacks', 'paging-2level'],
   ...['alu-arithmetic-32', 'alu-arithmetic-64', 'alu-bits-32', 'alu-bits-64', 'alu-decimal', 'alu-multiply-32'],
   ...['alu-multiply-64', 'single-step', 'breakpoints', 'timer', 'mmio', 'string-io', 'strings-32', 'self-modifying'],
-  ...['sieve', 'text', 'sort', 'wide', 'sha256', 'interpreter'],
+  ...['sieve', 'text', 'sort', 'wide', 'sha256', 'interpreter', 'strings-64', 'alu-shift-32', 'alu-shift-64'],
 ];
 const alike = all ? [...short, ...long] : short;
 
@@ -107,6 +107,7 @@ const longParting: readonly Parting[] = [
     why: 'KVM does not set CR0.TS in a task switch on SVM, and shows its own trap flag in the TSS',
   },
   { name: 'task-gates', at: 'mov byte ptr [0x1000005], 1', why: 'the same, at the first task gate' },
+  { name: 'checks-32', at: '(bad)', why: 'QEMU executes a MOV with LOCK, which is undefined (SDM Vol. 2A, LOCK)' },
   { name: 'alignment', at: 'mov eax, [rbx+2]', why: 'QEMU has no alignment checks (SDM Vol. 3A, 6.15: #AC)' },
   {
     name: 'control',
@@ -131,7 +132,7 @@ const lockstepOf = async (name: string) => {
   return { end, serial: Buffer.from(serial).toString('latin1'), expected: expectedOf(guest) };
 };
 
-const timeout = 120_000;
+const timeout = all ? 1_800_000 : 120_000;
 const built = existsSync(imageOf(guests[0] as (typeof guests)[number]));
 
 describe('in step with KVM on SVM', () => {
@@ -156,7 +157,7 @@ describe('in step with KVM on SVM', () => {
     const { end } = await lockstepOf(name);
     if (end.kind !== 'difference') throw new Error(`no difference: ${end.outcome}`);
     const { instruction, differences, seen, stops } = end.found;
-    expect(instruction).toBe(at);
+    expect(instruction ?? '(bad)').toBe(at);
     if (differ === undefined) return;
     expect((stops === undefined ? differences : seen).map(({ what }) => what)).toEqual(differ);
   });

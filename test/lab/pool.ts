@@ -11,9 +11,18 @@ const worker = fileURLToPath(new URL('worker.mjs', import.meta.url));
 
 type Listener = (argument: unknown) => void;
 
-/** All files of a project, while other labs run beside it; more cycles than usual take more time. */
-const cycles = ['VTKIT_BIND_CYCLES', 'VTKIT_VF_CYCLES'] as const;
-const mostSeconds = 1500 + 5 * cycles.reduce((sum, name) => sum + Number(process.env[name] ?? 0), 0);
+/** What asks tests for more than usual, by the seconds that it takes at most. */
+const asked: Readonly<Record<string, (value: string) => number>> = {
+  VTKIT_BIND_CYCLES: (count) => 5 * Number(count),
+  VTKIT_VF_CYCLES: (count) => 5 * Number(count),
+  VTKIT_LOCKSTEP: () => 3 * 3600,
+};
+const more = Object.keys(asked).flatMap((name) => {
+  const value = process.env[name];
+  return value === undefined ? [] : [{ name, value, seconds: asked[name]?.(value) ?? 0 }];
+});
+/** All files of a project, while other labs run beside it. */
+const mostSeconds = more.reduce((sum, { seconds }) => sum + seconds, 1500);
 
 /** One machine: it starts with the first test file and ends with the last. */
 class LabWorker implements PoolWorker {
@@ -52,8 +61,7 @@ class LabWorker implements PoolWorker {
   start(): Promise<void> {
     // Messages have descriptors of their own: whatever a test prints is no message.
     const command = ['sh', '-c', 'exec node "$0" 3<&0 4>&1 </dev/null >&2', worker];
-    const counts = cycles.flatMap((name) => (process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`]));
-    const environment = ['NODE_ENV=test', 'VITEST=true', ...counts];
+    const environment = ['NODE_ENV=test', 'VITEST=true', ...more.map(({ name, value }) => `${name}=${value}`)];
     const lacks = lackOf(this.#variant);
     const machine =
       lacks === undefined
