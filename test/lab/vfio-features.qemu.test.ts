@@ -103,7 +103,8 @@ describe('a physical function that VFIO has', () => {
 /** Linux' sample of a mediated device can migrate (samples/vfio-mdev/mtty.c, Linux 6.7). */
 const mtty = '/sys/class/mdev_bus/mtty';
 describe('a device that can migrate', () => {
-  it.skipIf(!existsSync(mtty))('tells what it can do, and its state', () => {
+  it('tells what it can do, and its state', (context) => {
+    if (!existsSync(mtty)) context.skip('this kernel has no sample of a device that migrates (mtty)');
     const uuid = randomUUID();
     writeFileSync(`${mtty}/mdev_supported_types/mtty-2/create`, uuid);
     try {
