@@ -202,8 +202,9 @@ void loadHost(Cpu& cpu) {
   Vmx& vmx = cpu.vmx;
   const bool wide = exitBased(cpu, onExit::kHostAddressSpaceSize);
   constexpr uint64_t kCr0Kept = kCr0Et | kCr0Nw | kCr0Cd;
-  constexpr uint32_t kHostPointers = 2, kHostMsrs = 4;  // VMX-abort indicators (28.7)
+  constexpr uint32_t kHostPointers = 2, kHostMsrs = 4, kHostMode = 6;  // VMX-abort indicators (28.7)
   cpu.guest = cpu.ept = false;
+  if (!wide && cpu.longMode()) return abort(cpu, kHostMode);
   cpu.cr0 = (field(cpu, Field::hostCr0) & ~kCr0Kept & 0xffffffff) | (cpu.cr0 & kCr0Kept);
   cpu.cr3 = field(cpu, Field::hostCr3);
   cpu.cr4 = field(cpu, Field::hostCr4);

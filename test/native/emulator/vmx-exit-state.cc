@@ -241,7 +241,7 @@ TEST("the host has its own PAT where a control loads it, and else the guest's") 
 
 namespace {
 
-constexpr uint32_t kSavesMsrs = 1, kLoadsPointers = 2, kLoadsMsrs = 4;
+constexpr uint32_t kSavesMsrs = 1, kLoadsPointers = 2, kLoadsMsrs = 4, kLeavesLongMode = 6;
 
 /** The VMX-abort indicator in the VMCS region. */
 uint32_t indicator(const VmxGuest& guest) { return guest.get<uint32_t>(VmxGuest::kVmcs + 4); }
@@ -322,6 +322,27 @@ TEST("a host with PAE paging has the pointers of its CR3, and a reserved bit in 
     CHECK_EQUAL(abortOf(guest), reserved != 0 ? kLoadsPointers : 0);
     if (reserved == 0) CHECK_EQUAL(guest.regs.rip, VmxGuest::kHostExit + 1);
   }
+}
+
+TEST("a guest that has gone to long mode under a host of 32 bits cannot leave: a VMX abort (28.7)") {
+  constexpr uint64_t kTop = 0x70000;
+  EptGuest guest(false, 32);
+  guest.put<uint64_t>(kTop, (kTop + 0x1000) | 3);
+  guest.put<uint64_t>(kTop + 0x1000, (kTop + 0x2000) | 3);
+  guest.put<uint64_t>(kTop + 0x2000, 0x83);  // 2 MiB
+  guest.control(Field::secondaryControls, secondary::kUnrestrictedGuest);
+  guest.control(Field::primaryControls, primary::kUseMsrBitmaps);
+  guest.field(Field::msrBitmap, VmxGuest::kBitmaps);
+  take(Field::guestCr0, 1u << 31)(guest);
+  guest.control(Field::guestCr4, 1u << 5);
+  guest.field(Field::guestCr3, kTop);
+  // mov ecx, c0000080h; mov eax, 100h; xor edx, edx; wrmsr; mov eax, cr0; bts eax, 31; mov cr0, eax; cpuid
+  guest.enter(BYTES(
+      "\xb9\x80\x00\x00\xc0\xb8\x00\x01\x00\x00\x31\xd2\x0f\x30\x0f\x20\xc0\x0f\xba\xe8\x1f\x0f\x22\xc0\x0f\xa2"));
+  CHECK_EQUAL(guest.reason(), number(ExitReason::cpuid));
+  CHECK_EQUAL((guest.field(Field::entryControls) & onEntry::kIa32eModeGuest) != 0, true);
+  CHECK_EQUAL(indicator(guest), kLeavesLongMode);
+  CHECK_EQUAL(guest.processor->cpu().shutdown, true);
 }
 
 TEST("where a hypervisor outside the machine has the VMCS, a VMX abort writes to no region") {
