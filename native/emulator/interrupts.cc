@@ -174,7 +174,8 @@ void deliverFault(Cpu& cpu) {
     const uint64_t before = flags(cpu);
     if (faultClass && cpu.protectedMode()) cpu.rflags |= kRf;
     if (deliver(cpu, current.vector, Source::exception, hasError, current.error)) return;
-    if (!cpu.taskSwitched) cpu.rflags = before;
+    // An exit on the way saves RF as the frame would have had it (Vol. 3C, 28.3.3).
+    if (!cpu.taskSwitched && !cpu.fault.leaves) cpu.rflags = before;
     cpu.taskSwitched = false;
     if (cpu.closing || cpu.unknown) return;
     const Fault second = cpu.fault;

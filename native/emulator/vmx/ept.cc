@@ -15,6 +15,8 @@ constexpr uint64_t kRead = 1u << 0, kWrite = 1u << 1, kExecute = 1u << 2, kLarge
 constexpr uint64_t kAddress = 0x000ffffffffff000;
 constexpr uint64_t kPageMask = 0xfff;
 
+unsigned shiftOf(unsigned level) { return 12 + 9 * (level - 1); }
+
 /** Whether an entry that is present could be one (29.3.3.1). */
 bool isConfigured(const Cpu& cpu, uint64_t entry, unsigned level, bool leaf) {
   if ((entry & (kRead | kWrite)) == kWrite) return false;
@@ -22,7 +24,7 @@ bool isConfigured(const Cpu& cpu, uint64_t entry, unsigned level, bool leaf) {
   if (leaf) {
     constexpr unsigned kTypes = 1u << 0 | 1u << 1 | 1u << 4 | 1u << 5 | 1u << 6;
     if ((kTypes >> (entry >> 3 & 7) & 1) == 0) return false;
-    if (level > 1) reserved |= ((uint64_t{1} << (12 + 9 * (level - 1))) - 1) & ~kPageMask;
+    reserved |= ((uint64_t{1} << shiftOf(level)) - 1) & ~kPageMask;
   } else {
     reserved |= level == 4 ? 0xf8 : 0x78;
   }
@@ -63,12 +65,11 @@ uint64_t unblockedNmi(const Cpu& cpu) { return uint64_t{cpu.vmx.unblockedNmi} <<
 
 /** 29.4.3.1: what would have translated these addresses is gone. */
 void endViolated(Cpu& cpu, uint64_t guestPhysical, const GuestAccess& access) {
-  const bool linear = access.of == GuestAccess::Of::operand;
-  if (linear) flushTlbPage(cpu, access.linear);
+  flushTlbPage(cpu, access.linear);
   if (cpu.kept == nullptr) return;
   const uint64_t root = rootOf(field(cpu, Field::eptPointer));
   cpu.kept->endGuestPhysical(root, guestPhysical);
-  if (linear) cpu.kept->end(currentPcid(cpu).at(access.linear).ofRoot(root));
+  if (access.of == GuestAccess::Of::operand) cpu.kept->end(currentPcid(cpu).at(access.linear).ofRoot(root));
 }
 
 /** Table 28-7. */
@@ -77,9 +78,9 @@ bool violated(Cpu& cpu, uint64_t entry, uint64_t guestPhysical, const GuestAcces
   constexpr uint64_t kLinearValid = 1u << 7, kTranslated = 1u << 8;
   endViolated(cpu, guestPhysical, access);
   const bool linear = access.of != GuestAccess::Of::pointer;
-  const bool byMode = secondaryBased(cpu, secondary::kModeBasedExecute);
+  // Bit 6 has a meaning only with mode-based control.
   const uint64_t qualification = (wanted & 7) | ((wanted & kUserExecute) != 0 ? kExecute : 0) | (rights & 7) << 3 |
-                                 (byMode && (rights & kUserExecute) != 0 ? 1u << 6 : 0) | (linear ? kLinearValid : 0) |
+                                 ((rights & kUserExecute) != 0 ? 1u << 6 : 0) | (linear ? kLinearValid : 0) |
                                  (access.of == GuestAccess::Of::operand ? kTranslated : 0);
   if (raisesVe(cpu, entry, guestPhysical, access, qualification)) return false;
   leave(cpu, ExitReason::eptViolation, qualification | unblockedNmi(cpu));
@@ -110,8 +111,6 @@ uint64_t wantedBy(const Cpu& cpu, const GuestAccess& access) {
 }
 
 bool hasFlags(const Cpu& cpu) { return (field(cpu, Field::eptPointer) >> 6 & 1) != 0; }
-
-unsigned shiftOf(unsigned level) { return 12 + 9 * (level - 1); }
 
 /** Goes on from the lowest entry that a paging-structure cache has. The level to go on with. */
 unsigned shorten(const Mappings<GuestPhysicalPage>& kept, uint64_t guestPhysical, uint64_t& table, uint64_t& rights) {

@@ -1,6 +1,8 @@
 // VM exits (SDM Vol. 3C, chapter 28).
 #include "emulator/vmx/exit.h"
 
+#include <algorithm>
+
 #include "emulator/breakpoints.h"
 #include "emulator/dispatch.h"
 #include "emulator/msrs.h"
@@ -35,8 +37,7 @@ void saveInformation(Cpu& cpu) {
   vmcs.set(Field::exitInterruptionInformation, exit.interruption);
   vmcs.set(Field::exitInterruptionErrorCode, exit.interruptionError);
   vmcs.set(Field::exitInstructionInformation, exit.instruction);
-  const uint32_t type = exit.interruption >> 8 & 7;
-  const bool software = (exit.interruption & kEventValid) != 0 && type >= kPrivilegedSoftwareException;
+  const bool software = (exit.interruption >> 8 & 7) >= kPrivilegedSoftwareException;
   // An exit that is the event's own does not happen on the event's way (28.2.4).
   const bool doubles = (exit.interruption & (kEventValid | 0xff)) == (kEventValid | kDf8);
   if (doubles || exit.reason == ExitReason::tripleFault) vmx.vectoring = {};
@@ -65,14 +66,30 @@ void saveSegments(Cpu& cpu) {
   vmcs.set(Field::guestIdtrLimit, cpu.idt.limit);
 }
 
-/** RFLAGS as saved: RF is clear behind an instruction's own exit, and set before a fault's instruction (28.3.3). */
+/** Of an exit because of memory that an access reaches: its instruction has begun, and will begin again. */
+bool interruptsAccess(ExitReason reason) {
+  switch (reason) {
+    case ExitReason::apicAccess:
+    case ExitReason::eptViolation:
+    case ExitReason::eptMisconfiguration:
+    case ExitReason::pageModificationLogFull:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/**
+ * RFLAGS as saved (28.3.3): RF is clear behind an instruction's own exit, set before one whose access or fault leaves,
+ * and on an event's way what its frame would have.
+ */
 uint64_t savedFlags(Cpu& cpu) {
   const PendingExit& exit = cpu.vmx.exit;
   const uint64_t value = flags(cpu);
-  if (exit.byInstruction) return value & ~kRf;
   const uint8_t vector = exit.interruption & 0xff;
-  const bool exception = (exit.interruption & kEventValid) != 0 && (exit.interruption >> 8 & 7) == kHardwareException;
-  return exception && vector != kDb ? value | kRf : value;
+  const bool fault = (exit.interruption >> 8 & 7) == kHardwareException && vector != kDb;
+  if (fault || (interruptsAccess(exit.reason) && cpu.vmx.vectoring.information == 0)) return value | kRf;
+  return exit.byInstruction ? value & ~kRf : value;
 }
 
 void saveGuest(Cpu& cpu) {
@@ -110,11 +127,10 @@ void saveGuest(Cpu& cpu) {
   if ((pending & 15) != 0) pending |= kPendingEnabled;
   vmcs.set(Field::guestPendingDebugExceptions, pending);
 
-  if (pinBased(cpu, pin::kPreemptionTimer) && exitBased(cpu, onExit::kSavePreemptionTimer)) {
+  if (exitBased(cpu, onExit::kSavePreemptionTimer)) {
     const uint64_t now = (ticksOf(cpu) + cpu.tscOffset) >> kPreemptionTimerRate;
     const uint64_t value = field(cpu, Field::vmxPreemptionTimerValue), passed = now - vmx.preemptionStart;
-    const bool expired = vmx.exit.reason == ExitReason::preemptionTimer || passed >= value;
-    vmcs.set(Field::vmxPreemptionTimerValue, expired ? 0 : value - passed);
+    vmcs.set(Field::vmxPreemptionTimerValue, value - std::min(passed, value));
   }
 }
 
@@ -186,7 +202,9 @@ void loadHost(Cpu& cpu) {
   Vmx& vmx = cpu.vmx;
   const bool wide = exitBased(cpu, onExit::kHostAddressSpaceSize);
   constexpr uint64_t kCr0Kept = kCr0Et | kCr0Nw | kCr0Cd;
+  constexpr uint32_t kHostPointers = 2, kHostMsrs = 4, kHostMode = 6;  // VMX-abort indicators (28.7)
   cpu.guest = cpu.ept = false;
+  if (!wide && cpu.longMode()) return abort(cpu, kHostMode);
   cpu.cr0 = (field(cpu, Field::hostCr0) & ~kCr0Kept & 0xffffffff) | (cpu.cr0 & kCr0Kept);
   cpu.cr3 = field(cpu, Field::hostCr3);
   cpu.cr4 = field(cpu, Field::hostCr4);
@@ -219,7 +237,6 @@ void loadHost(Cpu& cpu) {
   endUntagged(cpu);
   flushTlb(cpu);
   cpu.attention.fetch_or(kInterrupt | kNmi);
-  constexpr uint32_t kHostPointers = 2, kHostMsrs = 4;  // VMX-abort indicators (28.7)
   if (usesPointers(cpu) && !readPointers(cpu)) return abort(cpu, kHostPointers);
   if (!loadMsrs(cpu)) abort(cpu, kHostMsrs);
 }
@@ -234,8 +251,7 @@ void makeExit(Cpu& cpu) {
   cpu.guest = false;  // its offset and scale do not concern a time stamp counter that is stored
   constexpr uint32_t kGuestMsrs = 1;
   if (!storeMsrs(cpu)) return abort(cpu, kGuestMsrs);
-  const bool nmi = vmx.exit.reason == ExitReason::exceptionOrNmi && (vmx.exit.interruption >> 8 & 7) == kNmiEvent;
-  if (nmi) cpu.nmiMasked = true;
+  if ((vmx.exit.interruption >> 8 & 7) == kNmiEvent) cpu.nmiMasked = true;
   loadHost(cpu);
 }
 

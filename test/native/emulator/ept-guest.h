@@ -10,7 +10,7 @@ class EptGuest : public VmxGuest {
   static constexpr uint64_t kTop = 0x30000, kPointers3 = 0x31000, kDirectory = 0x32000, kTable = 0x33000;
   static constexpr uint64_t kTarget = 0x40000;
 
-  explicit EptGuest(bool flags = false) {
+  explicit EptGuest(bool flags = false, unsigned bits = 64) : VmxGuest(bits) {
     put<uint64_t>(kTop, kPointers3 | 7);
     put<uint64_t>(kPointers3, kDirectory | 7);
     for (uint64_t i = 0; i < 2; i++) put<uint64_t>(kDirectory + 8 * i, (kTable + 0x1000 * i) | 7);

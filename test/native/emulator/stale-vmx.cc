@@ -9,7 +9,7 @@ namespace {
 
 constexpr uint64_t kAt = 0x400000, kGuestTable = 0x70000, kSecond = 0x80000, kThird = 0x90000;
 constexpr uint64_t kOldValue = 0xaa, kNewValue = 0xbb, kThirdValue = 0xcc, kDescriptor = 0x29000, kVpid = 7;
-constexpr uint64_t kEptDirty = 0x200, kEptAccessed = 0x100;
+constexpr uint64_t kEptDirty = 0x200, kEptAccessed = 0x100, kGuestFlags = 0x60;
 
 /** A guest that reads 0x400000, which its own tables show as kTarget, and its hypervisor's as the same page. */
 class StaleGuest : public EptGuest {
@@ -168,6 +168,70 @@ TEST("a violation ends the mappings of its address, and the guest goes on withou
   guest.again();
   CHECK_EQUAL(guest.left(ExitReason::hlt), true);
   CHECK_EQUAL(guest.get<uint64_t>(kSecond), 0x77u);
+}
+
+TEST("a violation by what is kept of a page that the guest has dirty ends it, too") {
+  StaleGuest guest;
+  guest.guestMap(0, EptGuest::kTarget, 7 | kGuestFlags);
+  guest.map(EptGuest::kTarget, EptGuest::kTarget, 5);
+  CHECK_EQUAL(guest.read(), kOldValue);
+  guest.map(EptGuest::kTarget, kSecond, 7);
+  guest.guestMap(0, kThird, 7 | kGuestFlags);
+  guest.store();
+  CHECK_EQUAL(guest.left(ExitReason::eptViolation), true);
+  CHECK_EQUAL(guest.field(Field::exitQualification), 0x1aau);
+  CHECK_EQUAL(guest.field(Field::guestPhysicalAddress), EptGuest::kTarget);
+  CHECK_EQUAL(guest.read(), kThirdValue);
+}
+
+TEST("a violation of a paging structure leaves what is kept of the linear address") {
+  constexpr uint64_t kOtherTable = 0x71000;
+  StaleGuest guest;
+  guest.guestMap(0, EptGuest::kTarget, 7 | kGuestFlags);
+  guest.map(kGuestTable, kGuestTable, 5);
+  CHECK_EQUAL(guest.read(), kOldValue);
+  // The directory leads elsewhere, but the processor still has where it led to, and has to mark an entry there.
+  guest.put<uint64_t>(VmxGuest::kTables + 0x2010, kOtherTable | 7);
+  guest.put<uint64_t>(kOtherTable + 8, kThird | 7);
+  guest.guestMap(1, kSecond);
+  const std::string load = BYTES("\x48\x8b\x04\x25\x00\x10\x40\x00\xf4");
+  guest.enter(load);
+  CHECK_EQUAL(guest.left(ExitReason::eptViolation), true);
+  CHECK_EQUAL(guest.field(Field::guestPhysicalAddress), kGuestTable + 8);
+  guest.map(kGuestTable, kGuestTable, 7);
+  guest.again();
+  CHECK_EQUAL(guest.regs.rax, kNewValue);
+}
+
+TEST("what the extended tables say of a page, and of a table on the way there, is kept for other linear addresses") {
+  // Through 0x401000: the same page, of which a read keeps enough for reads, and for writes where it is dirty.
+  for (const bool flags : {false, true}) {
+    for (const bool stores : {false, true}) {
+      StaleGuest guest(kVpid, true, flags);
+      CHECK_EQUAL(guest.read(), kOldValue);
+      guest.map(EptGuest::kTarget, kSecond, 7);
+      guest.regs.rax = 0x77;
+      guest.enter(BYTES("\x48") + (stores ? "\x89" : "\x8b") + BYTES("\x04\x25\x00\x10\x40\x00\xf4"));
+      CHECK_EQUAL(guest.left(ExitReason::hlt), true);
+      const bool walks = flags && stores;
+      if (!stores) CHECK_EQUAL(guest.regs.rax, kOldValue);
+      if (stores) CHECK_EQUAL(guest.get<uint64_t>(walks ? kSecond : EptGuest::kTarget), 0x77u);
+    }
+  }
+  // Another page of the same table.
+  constexpr uint64_t kOtherTable = 0x71000;
+  StaleGuest guest;
+  guest.guestMap(1, kSecond);
+  CHECK_EQUAL(guest.read(), kOldValue);
+  for (uint64_t page = 0; page < 512; page++) guest.put<uint64_t>(kOtherTable + 8 * page, page << 12 | 0x37);
+  guest.put<uint64_t>(kOtherTable + 8 * (kSecond >> 12), kThird | 0x37);
+  guest.put<uint64_t>(EptGuest::kDirectory, kOtherTable | 7);
+  const std::string load = BYTES("\x48\x8b\x04\x25\x00\x10\x40\x00\xf4");
+  guest.enter(load);
+  CHECK_EQUAL(guest.regs.rax, kNewValue);
+  guest.invept(2, 0);
+  guest.enter(load);
+  CHECK_EQUAL(guest.regs.rax, kThirdValue);
 }
 
 TEST("a violation through one address leaves the combined mapping of another to the same page") {

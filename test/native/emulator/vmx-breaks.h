@@ -54,6 +54,13 @@ inline Break inject(uint64_t information) { return set(Field::entryInterruptionI
 
 inline constexpr uint64_t kWide = uint64_t{1} << 51, kCrooked = 0xaaaaaaaaaaaaaaaa;
 
+/** An entry of a list of MSRs, for VM entries and exits. */
+inline constexpr uint64_t kMsrList = 0x100000;
+inline void putMsr(VmxGuest& guest, uint64_t number, uint32_t index, uint32_t reserved = 0, uint64_t value = 0) {
+  guest.put<uint64_t>(kMsrList + 16 * number, index | uint64_t{reserved} << 32);
+  guest.put<uint64_t>(kMsrList + 16 * number + 8, value);
+}
+
 /** What VMLAUNCH leaves: 0 entered, the error number, or the exit reason with its qualification. */
 inline uint64_t outcome(VmxGuest& guest) {
   guest.field(Field::vmInstructionError, 0);

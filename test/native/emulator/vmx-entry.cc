@@ -9,13 +9,8 @@ using namespace vtkit::emulator::vmx;
 
 namespace {
 
-constexpr uint64_t kList = 0x100000, kMovSs = 2, kNmiBlocked = 8, kB0 = 1 | 1u << 12, kPg = 0x80000000;
+constexpr uint64_t kList = kMsrList, kMovSs = 2, kNmiBlocked = 8, kB0 = 1 | 1u << 12, kPg = 0x80000000;
 constexpr uint32_t kKernelGsBase = 0xc0000102;
-
-void putMsr(VmxGuest& guest, uint64_t number, uint32_t index, uint32_t reserved = 0, uint64_t value = 0) {
-  guest.put<uint64_t>(kList + 16 * number, index | uint64_t{reserved} << 32);
-  guest.put<uint64_t>(kList + 16 * number + 8, value);
-}
 
 }  // namespace
 
