@@ -291,7 +291,7 @@ bool pauseLoop(Cpu& cpu, const MicroOp&) {
   // 26.1.3: a pause within the gap of the one before belongs to its loop, which may last for the window.
   const uint64_t now = ticksOf(cpu);
   Vmx& vmx = cpu.vmx;
-  if (now - vmx.lastPause > field(cpu, Field::pleGap)) vmx.firstPause = now;
+  if (vmx.firstPause == kNever || now - vmx.lastPause > field(cpu, Field::pleGap)) vmx.firstPause = now;
   vmx.lastPause = now;
   return now - vmx.firstPause > field(cpu, Field::pleWindow) ? leaveBy(cpu, ExitReason::pause) : true;
 }
