@@ -3,16 +3,16 @@
 
 #include "emulator/cpu-model.h"
 #include "emulator/dispatch.h"
-#include "emulator/execute-system.h"
 #include "emulator/families.h"
 #include "emulator/system.h"
 #include "emulator/vector-families.h"
 
 namespace vtkit::emulator::vmx {
 
-bool leaveBy(Cpu& cpu, ExitReason reason, uint64_t qualification, uint32_t information) {
+bool leaveBy(Cpu& cpu, ExitReason reason, uint64_t qualification, uint32_t information, uint64_t linear) {
   leave(cpu, reason, qualification);
   cpu.vmx.exit.instruction = information;
+  cpu.vmx.exit.guestLinear = linear;
   cpu.vmx.exit.byInstruction = true;
   return false;
 }
@@ -25,15 +25,21 @@ uint64_t displacementOf(const Cpu& cpu, const MicroOp& op) {
 namespace {
 /** Address size as instruction information has it: 16, 32 or 64 bits. */
 uint32_t addressSize(const MicroOp& op) { return op.addressMask == 0xffff ? 0 : op.addressMask == 0xffffffff ? 1 : 2; }
+
+/** A linear address that an exit tells though nothing has checked it. */
+uint64_t uncheckedLinear(const Cpu& cpu, unsigned segment, uint64_t offset) {
+  if (!cpu.code64()) return (cpu.seg[segment].base + offset) & 0xffffffff;
+  return segment == FS || segment == GS ? cpu.seg[segment].base + offset : offset;
+}
 }  // namespace
 
 uint32_t operandInformation(const MicroOp& op) {
-  constexpr uint32_t kRegister = 1u << 10, kNoIndex = 1u << 22, kNoBase = 1u << 27;
+  constexpr uint32_t kRegister = 1u << 10;
   if (!op.memory) return static_cast<uint32_t>(op.rmIndex) << 3 | kRegister;
-  const bool based = op.base < 16, indexed = op.index < 16;
-  return op.scale | addressSize(op) << 7 | static_cast<uint32_t>(op.segment) << 15 |
-         (indexed ? static_cast<uint32_t>(op.index) << 18 : kNoIndex) |
-         (based ? static_cast<uint32_t>(op.base) << 23 : kNoBase);
+  // The fifth bit of the register that is none is the one that tells so.
+  static_assert(kZeroRegister == 16);
+  const uint32_t base = op.base == kRip ? uint32_t{kZeroRegister} : op.base, index = op.index;
+  return op.scale | addressSize(op) << 7 | static_cast<uint32_t>(op.segment) << 15 | index << 18 | base << 23;
 }
 
 uint64_t guestTsc(const Cpu& cpu, uint64_t tsc) {
@@ -53,7 +59,7 @@ namespace {
 
 bool undefined(Cpu& cpu) { return raise(cpu, kUd); }
 
-// Faults by privilege come before the exit (26.1.1).
+// Invalid opcodes and faults by privilege come before the exit (26.1.1): what raises one itself is let through.
 
 /** Exits always. */
 template <ExitReason Reason>
@@ -64,39 +70,41 @@ bool always(Cpu& cpu, const MicroOp&) {
 /** Exits in ring 0 under a primary control. */
 template <ExitReason Reason, uint32_t Control>
 bool underPrimary(Cpu& cpu, const MicroOp&) {
-  return !privileged(cpu) ? false : primaryBased(cpu, Control) ? leaveBy(cpu, Reason) : true;
+  return cpu.cpl != 0 || !primaryBased(cpu, Control) || leaveBy(cpu, Reason);
 }
 
 bool invalidate(Cpu& cpu, const MicroOp& op) {
-  if (!privileged(cpu)) return false;
+  if (cpu.cpl != 0) return true;
   if (op.opcode == 0x08) return leaveBy(cpu, ExitReason::invd);
-  return secondaryBased(cpu, secondary::kWbinvdExiting) ? leaveBy(cpu, ExitReason::wbinvd) : true;
+  return !secondaryBased(cpu, secondary::kWbinvdExiting) || leaveBy(cpu, ExitReason::wbinvd);
 }
 
-bool rdtsc(Cpu& cpu, const MicroOp&) {
-  if ((cpu.cr4 & kCr4Tsd) != 0 && cpu.cpl != 0) return gp(cpu);
-  return primaryBased(cpu, primary::kRdtscExiting) ? leaveBy(cpu, ExitReason::rdtsc) : true;
+template <ExitReason Reason>
+bool readTsc(Cpu& cpu, const MicroOp&) {
+  if (cpu.cpl != 0 && (cpu.cr4 & kCr4Tsd) != 0) return true;
+  return !primaryBased(cpu, primary::kRdtscExiting) || leaveBy(cpu, Reason);
 }
 
 bool rdtscp(Cpu& cpu, const MicroOp& op) {
-  if (!secondaryBased(cpu, secondary::kEnableRdtscp)) return undefined(cpu);
-  if ((cpu.cr4 & kCr4Tsd) != 0 && cpu.cpl != 0) return gp(cpu);
-  (void)op;
-  return primaryBased(cpu, primary::kRdtscExiting) ? leaveBy(cpu, ExitReason::rdtscp) : true;
+  return secondaryBased(cpu, secondary::kEnableRdtscp) ? readTsc<ExitReason::rdtscp>(cpu, op) : undefined(cpu);
 }
 
-bool rdpid(Cpu& cpu, const MicroOp&) { return secondaryBased(cpu, secondary::kEnableRdtscp) ? true : undefined(cpu); }
+/** What does not exist without a secondary control, and never exits itself. */
+template <uint32_t Control>
+bool enabled(Cpu& cpu, const MicroOp&) {
+  return secondaryBased(cpu, Control) || undefined(cpu);
+}
 
 bool rdpmc(Cpu& cpu, const MicroOp&) {
-  if ((cpu.cr4 & kCr4Pce) == 0 && cpu.cpl != 0) return gp(cpu);
-  return primaryBased(cpu, primary::kRdpmcExiting) ? leaveBy(cpu, ExitReason::rdpmc) : true;
+  if (cpu.cpl != 0 && (cpu.cr4 & kCr4Pce) == 0) return true;
+  return !primaryBased(cpu, primary::kRdpmcExiting) || leaveBy(cpu, ExitReason::rdpmc);
 }
 
 // Control and debug registers (table 28-3, table 28-4)
 
 enum CrAccess : uint64_t { kMovTo = 0, kMovFrom = 1, kClearTs = 2, kLoadStatus = 3 };
-bool leaveCr(Cpu& cpu, uint64_t number, CrAccess access, uint64_t more) {
-  return leaveBy(cpu, ExitReason::controlRegisterAccess, number | access << 4 | more);
+bool leaveCr(Cpu& cpu, uint64_t number, CrAccess access, uint64_t more, uint64_t linear = 0) {
+  return leaveBy(cpu, ExitReason::controlRegisterAccess, number | access << 4 | more, 0, linear);
 }
 
 bool isCr3Target(const Cpu& cpu, uint64_t value) {
@@ -107,50 +115,54 @@ bool isCr3Target(const Cpu& cpu, uint64_t value) {
   return false;
 }
 
+bool loadExits(const Cpu& cpu, unsigned number, uint64_t value) {
+  const auto differs = [&](Field shadow, Field mask) { return (value ^ field(cpu, shadow)) & field(cpu, mask); };
+  switch (number) {
+    case 0:
+      return differs(Field::cr0ReadShadow, Field::cr0GuestHostMask) != 0;
+    case 3:
+      return primaryBased(cpu, primary::kCr3LoadExiting) && !isCr3Target(cpu, value);
+    case 4:
+      return differs(Field::cr4ReadShadow, Field::cr4GuestHostMask) != 0;
+    case 8:
+      return primaryBased(cpu, primary::kCr8LoadExiting);
+    default:
+      return false;
+  }
+}
+
 bool movToCr(Cpu& cpu, const MicroOp& op) {
   const uint64_t value = cpu.code64() ? cpu.gpr[op.rmIndex] : cpu.gpr[op.rmIndex] & 0xffffffff;
-  const uint64_t gpr = uint64_t{op.rmIndex} << 8;
-  if (op.regIndex == 0 || op.regIndex == 3 || op.regIndex == 4 || op.regIndex == 8) {
-    if (!privileged(cpu)) return false;
-  }
-  switch (op.regIndex) {
-    case 0:
-      return ((value ^ field(cpu, Field::cr0ReadShadow)) & field(cpu, Field::cr0GuestHostMask)) != 0
-                 ? leaveCr(cpu, 0, kMovTo, gpr)
-                 : true;
+  return cpu.cpl != 0 || !loadExits(cpu, op.regIndex, value) ||
+         leaveCr(cpu, op.regIndex, kMovTo, uint64_t{op.rmIndex} << 8);
+}
+
+bool storeExits(const Cpu& cpu, unsigned number) {
+  switch (number) {
     case 3:
-      return primaryBased(cpu, primary::kCr3LoadExiting) && !isCr3Target(cpu, value) ? leaveCr(cpu, 3, kMovTo, gpr)
-                                                                                     : true;
-    case 4:
-      return ((value ^ field(cpu, Field::cr4ReadShadow)) & field(cpu, Field::cr4GuestHostMask)) != 0
-                 ? leaveCr(cpu, 4, kMovTo, gpr)
-                 : true;
+      return primaryBased(cpu, primary::kCr3StoreExiting);
     case 8:
-      return primaryBased(cpu, primary::kCr8LoadExiting) ? leaveCr(cpu, 8, kMovTo, gpr) : true;
+      return primaryBased(cpu, primary::kCr8StoreExiting);
     default:
-      return true;
+      return false;
   }
 }
 
 bool movFromCr(Cpu& cpu, const MicroOp& op) {
-  if (op.regIndex != 3 && op.regIndex != 8) return true;
-  if (!privileged(cpu)) return false;
-  const uint32_t control = op.regIndex == 3 ? primary::kCr3StoreExiting : primary::kCr8StoreExiting;
-  return primaryBased(cpu, control) ? leaveCr(cpu, op.regIndex, kMovFrom, uint64_t{op.rmIndex} << 8) : true;
+  return cpu.cpl != 0 || !storeExits(cpu, op.regIndex) ||
+         leaveCr(cpu, op.regIndex, kMovFrom, uint64_t{op.rmIndex} << 8);
 }
 
 bool clts(Cpu& cpu, const MicroOp&) {
-  if (!privileged(cpu)) return false;
-  const bool hidden = (field(cpu, Field::cr0GuestHostMask) & field(cpu, Field::cr0ReadShadow) & kCr0Ts) != 0;
-  return hidden ? leaveCr(cpu, 0, kClearTs, 0) : true;
+  const uint64_t hidden = field(cpu, Field::cr0GuestHostMask) & field(cpu, Field::cr0ReadShadow);
+  return cpu.cpl != 0 || (hidden & kCr0Ts) == 0 || leaveCr(cpu, 0, kClearTs, 0);
 }
 
+/** Comes before the fault by privilege, and before the invalid opcode that CR4.DE makes of DR4 and DR5 (26.1.3). */
 template <bool From>
 bool movDr(Cpu& cpu, const MicroOp& op) {
-  if (op.regIndex > 7) return true;
-  if (!privileged(cpu)) return false;
-  if (!primaryBased(cpu, primary::kMovDrExiting)) return true;
-  return leaveBy(cpu, ExitReason::movDr, op.regIndex | uint64_t{From} << 4 | uint64_t{op.rmIndex} << 8);
+  return op.regIndex > 7 || !primaryBased(cpu, primary::kMovDrExiting) ||
+         leaveBy(cpu, ExitReason::movDr, op.regIndex | uint64_t{From} << 4 | uint64_t{op.rmIndex} << 8);
 }
 
 // Model-specific registers (25.6.9): a bitmap for reads and one for writes, each for two ranges
@@ -158,7 +170,7 @@ bool movDr(Cpu& cpu, const MicroOp& op) {
 template <bool Write>
 bool msr(Cpu& cpu, const MicroOp&) {
   constexpr uint32_t kHigh = 0xc0000000, kRange = 0x2000;
-  if (!privileged(cpu)) return false;
+  if (cpu.cpl != 0) return true;
   const ExitReason reason = Write ? ExitReason::wrmsr : ExitReason::rdmsr;
   const auto index = static_cast<uint32_t>(cpu.gpr[RCX]);
   const bool high = index >= kHigh;
@@ -166,7 +178,7 @@ bool msr(Cpu& cpu, const MicroOp&) {
   if (!primaryBased(cpu, primary::kUseMsrBitmaps) || bit >= kRange) return leaveBy(cpu, reason);
   uint8_t byte = 0xff;
   cpu.memory->read(field(cpu, Field::msrBitmap) + (high ? 0x400 : 0) + (Write ? 0x800 : 0) + bit / 8, &byte, 1);
-  return (byte >> (bit & 7) & 1) != 0 ? leaveBy(cpu, reason) : true;
+  return (byte >> (bit & 7) & 1) == 0 || leaveBy(cpu, reason);
 }
 
 // Ports (table 28-5)
@@ -185,11 +197,11 @@ bool portExits(const Cpu& cpu, uint16_t port, unsigned bytes) {
 
 constexpr uint64_t kIn = 1u << 3, kString = 1u << 4, kRep = 1u << 5, kImmediate = 1u << 6;
 
-bool port(Cpu& cpu, const MicroOp& op, uint16_t number, uint64_t more) {
+bool port(Cpu& cpu, const MicroOp& op, uint16_t number, uint64_t more, uint32_t information = 0, uint64_t linear = 0) {
   const unsigned bytes = op.operandBytes == 8 ? 4 : op.operandBytes;
   if (!mayUsePort(cpu, number, bytes)) return false;
-  if (!portExits(cpu, number, bytes)) return true;
-  return leaveBy(cpu, ExitReason::ioInstruction, (bytes - 1) | more | uint64_t{number} << 16);
+  const uint64_t qualification = (bytes - 1) | more | uint64_t{number} << 16;
+  return !portExits(cpu, number, bytes) || leaveBy(cpu, ExitReason::ioInstruction, qualification, information, linear);
 }
 
 template <uint64_t More>
@@ -202,80 +214,69 @@ bool portDx(Cpu& cpu, const MicroOp& op) {
 }
 template <uint64_t More>
 bool portString(Cpu& cpu, const MicroOp& op) {
-  if (op.repeat != 0 && (cpu.gpr[RCX] & op.addressMask) == 0) return true;
-  if (port(cpu, op, readGpr<uint16_t>(cpu, RDX), More | kString | (op.repeat != 0 ? kRep : 0))) return true;
-  if (!cpu.fault.leaves) return false;
-  const bool in = (More & kIn) != 0;
+  const bool repeats = op.repeat != 0, in = (More & kIn) != 0;
+  if (repeats && (cpu.gpr[RCX] & op.addressMask) == 0) return true;
   const unsigned segment = in ? unsigned{ES} : op.segment;
-  const uint64_t offset = cpu.gpr[in ? RDI : RSI] & op.addressMask;
-  const bool based = !cpu.code64() || segment >= FS;
-  cpu.vmx.exit.guestLinear = (based ? cpu.seg[segment].base : 0) + offset;
-  if (!cpu.code64()) cpu.vmx.exit.guestLinear &= 0xffffffff;
-  cpu.vmx.exit.instruction = addressSize(op) << 7 | segment << 15;
-  return false;
+  return port(cpu, op, readGpr<uint16_t>(cpu, RDX), More | kString | (repeats ? kRep : 0),
+              addressSize(op) << 7 | segment << 15,
+              uncheckedLinear(cpu, segment, cpu.gpr[in ? RDI : RSI] & op.addressMask));
 }
 
 // Groups 6 and 7
 
-bool tableInformation(Cpu& cpu, const MicroOp& op, ExitReason reason, uint32_t identity) {
+/** The functions of LGDT and its kin: 0 and 1 store, 2 and 3 load. */
+bool tableAccess(Cpu& cpu, const MicroOp& op, ExitReason reason) {
+  const uint32_t function = op.regIndex & 7;
+  if (cpu.cpl != 0 && (function >= 2 || (cpu.cr4 & kCr4Umip) != 0)) return true;
+  if (!secondaryBased(cpu, secondary::kDescriptorTableExiting)) return true;
   const uint32_t operand = reason == ExitReason::gdtrOrIdtrAccess ? uint32_t{op.operandBytes != 2} << 11 : 0;
   return leaveBy(cpu, reason, op.memory ? displacementOf(cpu, op) : 0,
-                 operandInformation(op) | operand | identity << 28);
+                 operandInformation(op) | operand | function << 28);
 }
 
 bool group6(Cpu& cpu, const MicroOp& op) {
-  const unsigned function = op.regIndex & 7;
-  if (function > 3 || !cpu.protectedMode() || cpu.v86()) return true;
-  if (function >= 2 ? !privileged(cpu) : !mayLook(cpu)) return false;
-  if (!secondaryBased(cpu, secondary::kDescriptorTableExiting)) return true;
-  return tableInformation(cpu, op, ExitReason::ldtrOrTrAccess, function);
+  if ((op.regIndex & 7) > 3 || !cpu.protectedMode() || cpu.v86()) return true;
+  return tableAccess(cpu, op, ExitReason::ldtrOrTrAccess);
 }
 
 bool lmsw(Cpu& cpu, const MicroOp& op) {
-  if (!privileged(cpu)) return false;
+  if (cpu.cpl != 0) return true;
   uint16_t value = readAt<uint16_t>(cpu, op.rm);
   uint64_t linear = 0;
   if (op.memory) {
-    const uint64_t offset = addressOf(cpu, op);
-    if (!load<uint16_t>(cpu, op.segment, offset, value) || !linearOf(cpu, op.segment, offset, 2, false, linear)) {
-      return false;
-    }
+    if (!linearOf(cpu, op.segment, addressOf(cpu, op), 2, false, linear)) return false;
+    if (!readLinear<uint16_t>(cpu, linear, value, false)) return false;
   }
   // PE can only be set so.
   const uint64_t looked = (value & kCr0Pe) | (kCr0Mp | kCr0Em | kCr0Ts);
   const uint64_t differs = (value ^ field(cpu, Field::cr0ReadShadow)) & field(cpu, Field::cr0GuestHostMask) & looked;
-  if (differs == 0) return true;
-  leaveCr(cpu, 0, kLoadStatus, uint64_t{op.memory} << 6 | uint64_t{value} << 16);
-  cpu.vmx.exit.guestLinear = linear;
-  return false;
+  return differs == 0 || leaveCr(cpu, 0, kLoadStatus, uint64_t{op.memory} << 6 | uint64_t{value} << 16, linear);
+}
+
+bool invlpg(Cpu& cpu, const MicroOp& op) {
+  return cpu.cpl != 0 || !primaryBased(cpu, primary::kInvlpgExiting) ||
+         leaveBy(cpu, ExitReason::invlpg, uncheckedLinear(cpu, op.segment, addressOf(cpu, op)));
+}
+
+/** MONITOR and MWAIT. */
+bool wait(Cpu& cpu, ExitReason reason, uint32_t control) {
+  return !has(cpu, model::kMonitor) || cpu.cpl != 0 || !primaryBased(cpu, control) || leaveBy(cpu, reason);
 }
 
 bool group7(Cpu& cpu, const MicroOp& op) {
   const unsigned function = op.regIndex & 7;
   if (function == 6) return lmsw(cpu, op);
   if (op.memory) {
-    if (function == 7) {
-      if (!privileged(cpu)) return false;
-      if (!primaryBased(cpu, primary::kInvlpgExiting)) return true;
-      const uint64_t offset = addressOf(cpu, op);
-      const bool based = !cpu.code64() || op.segment >= FS;
-      return leaveBy(cpu, ExitReason::invlpg, based ? cpu.seg[op.segment].base + offset : offset);
-    }
-    if (function > 3) return true;
-    if (function >= 2 ? !privileged(cpu) : !mayLook(cpu)) return false;
-    if (!secondaryBased(cpu, secondary::kDescriptorTableExiting)) return true;
-    return tableInformation(cpu, op, ExitReason::gdtrOrIdtrAccess, function);
+    if (function == 7) return invlpg(cpu, op);
+    return function > 3 || tableAccess(cpu, op, ExitReason::gdtrOrIdtrAccess);
   }
   switch (0xc0 | function << 3 | (op.rmIndex & 7)) {
     case 0xc8:
-      if (!has(cpu, model::kMonitor) || cpu.cpl != 0) return true;
-      return primaryBased(cpu, primary::kMonitorExiting) ? leaveBy(cpu, ExitReason::monitor) : true;
+      return wait(cpu, ExitReason::monitor, primary::kMonitorExiting);
     case 0xc9:
-      if (!has(cpu, model::kMonitor) || cpu.cpl != 0) return true;
-      return primaryBased(cpu, primary::kMwaitExiting) ? leaveBy(cpu, ExitReason::mwait) : true;
+      return wait(cpu, ExitReason::mwait, primary::kMwaitExiting);
     case 0xd1:
-      if (!has(cpu.features, Feature::xsave) || (cpu.cr4 & kCr4Osxsave) == 0) return true;
-      return privileged(cpu) && leaveBy(cpu, ExitReason::xsetbv);
+      return (cpu.cr4 & kCr4Osxsave) == 0 || cpu.cpl != 0 || leaveBy(cpu, ExitReason::xsetbv);
     case 0xf9:
       return rdtscp(cpu, op);
     default:
@@ -291,9 +292,9 @@ bool pauseLoop(Cpu& cpu, const MicroOp&) {
   // 26.1.3: a pause within the gap of the one before belongs to its loop, which may last for the window.
   const uint64_t now = ticksOf(cpu);
   Vmx& vmx = cpu.vmx;
-  if (now - vmx.lastPause > field(cpu, Field::pleGap)) vmx.firstPause = now;
+  if (vmx.firstPause == kNever || now - vmx.lastPause > field(cpu, Field::pleGap)) vmx.firstPause = now;
   vmx.lastPause = now;
-  return now - vmx.firstPause > field(cpu, Field::pleWindow) ? leaveBy(cpu, ExitReason::pause) : true;
+  return now - vmx.firstPause <= field(cpu, Field::pleWindow) || leaveBy(cpu, ExitReason::pause);
 }
 
 bool random(Cpu& cpu, const MicroOp& op) {
@@ -305,14 +306,9 @@ bool random(Cpu& cpu, const MicroOp& op) {
 
 bool invpcid(Cpu& cpu, const MicroOp& op) {
   if (!secondaryBased(cpu, secondary::kEnableInvpcid)) return undefined(cpu);
-  if (!privileged(cpu)) return false;
-  if (!primaryBased(cpu, primary::kInvlpgExiting)) return true;
-  return leaveBy(cpu, ExitReason::invpcid, displacementOf(cpu, op),
+  return cpu.cpl != 0 || !primaryBased(cpu, primary::kInvlpgExiting) ||
+         leaveBy(cpu, ExitReason::invpcid, displacementOf(cpu, op),
                  operandInformation(op) | uint32_t{op.regIndex} << 28);
-}
-
-bool supervisorSave(Cpu& cpu, const MicroOp&) {
-  return secondaryBased(cpu, secondary::kEnableXsaves) ? true : undefined(cpu);
 }
 
 /** What may exit on its way: a task switch, an exception of its own. */
@@ -334,7 +330,7 @@ const Intercept kIntercepts[] = {
     ROW(kCpuid, always<ExitReason::cpuid>),
     ROW(kInvd, invalidate),
     ROW(kHlt, (underPrimary<ExitReason::hlt, primary::kHltExiting>)),
-    ROW(kRdtsc, rdtsc),
+    ROW(kRdtsc, readTsc<ExitReason::rdtsc>),
     ROW(kRdpmc, rdpmc),
     ROW(kMovToCr, movToCr),
     ROW(kMovFromCr, movFromCr),
@@ -353,10 +349,10 @@ const Intercept kIntercepts[] = {
     ROW(kGroup7, group7),
     ROW(kXchgAcc, pauseLoop),
     ROW(kRandom, random),
-    ROW(kRdpid, rdpid),
+    ROW(kRdpid, enabled<secondary::kEnableRdtscp>),
     ROW(kInvpcid, invpcid),
-    ROW(kXsaves, supervisorSave),
-    ROW(kXrstors, supervisorSave),
+    ROW(kXsaves, enabled<secondary::kEnableXsaves>),
+    ROW(kXrstors, enabled<secondary::kEnableXsaves>),
     ROW(kInt, remembered),
     ROW(kInt3, remembered),
     ROW(kInt1, remembered),
@@ -373,7 +369,7 @@ const Intercept kIntercepts[] = {
 
 Handler interceptOf(const Opcode& row, const MicroOp& op) {
   const bool isXchg = row.handlers == &kXchgAcc;
-  if (isXchg && (op.opcode != 0x90 || op.repeat != 0xf3 || op.regIndex != RAX)) return nullptr;
+  if (isXchg && (op.repeat != 0xf3 || op.regIndex != RAX)) return nullptr;
   for (const Intercept& intercept : kIntercepts) {
     if (intercept.instruction == row.handlers) return intercept.check;
   }

@@ -56,7 +56,7 @@ inline bool entryBased(const Cpu& cpu, uint32_t bit) { return (field(cpu, Field:
 Handler interceptOf(const Opcode& row, const MicroOp& op);
 
 /** An exit that an instruction causes: its length is told. */
-bool leaveBy(Cpu& cpu, ExitReason reason, uint64_t qualification = 0, uint32_t information = 0);
+bool leaveBy(Cpu& cpu, ExitReason reason, uint64_t qualification = 0, uint32_t information = 0, uint64_t linear = 0);
 /** VM-exit instruction information of a memory operand (28.2.5), and the displacement that is the qualification. */
 uint32_t operandInformation(const MicroOp& op);
 uint64_t displacementOf(const Cpu& cpu, const MicroOp& op);

@@ -197,6 +197,7 @@ unsigned enter(Cpu& cpu) {
   vmx.monitorTrap = primaryBased(cpu, primary::kMonitorTrapFlag);
   vmx.monitorTrapDue = injects && !vectors;
   vmx.vectoring = {};
+  vmx.firstPause = kNever;
   cpu.attention.fetch_or(kInterrupt | kNmi | kInit);
   cpu.deadline.store(0);  // the timer is one more
   if (vectors) inject(cpu, information);

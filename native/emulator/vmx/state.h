@@ -47,7 +47,7 @@ struct Vmx {
   uint64_t debugConditions = 0, dr6Before = 0, cr2Before = 0;  // of the exception that is raised
   uint64_t preemptionTick = kNever;                            // when the preemption timer reaches 0
   uint64_t preemptionStart = 0;                                // time stamp counter, in units of the timer
-  uint64_t firstPause = 0, lastPause = 0;
+  uint64_t firstPause = kNever, lastPause = 0;                 // of a loop since the VM entry
 
   uint64_t accessPage = kNever;      // physical page that stands for the APIC's registers
   uint16_t apicWrite = kNoRegister;  // offset of a register of the virtual APIC that was written
