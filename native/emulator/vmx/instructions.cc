@@ -74,7 +74,8 @@ bool failInvalid(Cpu& cpu) {
 }
 
 bool fail(Cpu& cpu, unsigned error) {
-  if (cpu.vmx.current == kNoVmcs) return failInvalid(cpu);
+  // A guest of somebody outside has a VMCS, too.
+  if (!cpu.guest && cpu.vmx.current == kNoVmcs) return failInvalid(cpu);
   endWith(cpu, kZf);
   cpu.vmx.vmcs.set(Field::vmInstructionError, error);
   return true;
