@@ -323,6 +323,5 @@ inline constexpr unsigned indexOf(uint64_t encoding) { return encoding >> 1 & 0x
 inline constexpr unsigned typeOf(uint64_t encoding) { return encoding >> 10 & 3; }   // control, read-only, guest, host
 inline constexpr unsigned widthOf(uint64_t encoding) { return encoding >> 13 & 3; }  // 16, 64, 32 bits, natural
 inline constexpr bool is64Bit(uint64_t encoding) { return widthOf(encoding) == 1; }
-inline constexpr bool isReadOnly(uint64_t encoding) { return typeOf(encoding) == 1; }
 
 }  // namespace vtkit::emulator::vmx

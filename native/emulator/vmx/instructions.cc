@@ -23,18 +23,14 @@ enum Error : unsigned {
   kLoadVmxonPointer = 10,
   kLoadWrongRevision = 11,
   kUnsupportedField = 12,
-  kReadOnlyField = 13,
   kVmxonInRoot = 15,
   kInvalidOperand = 28,
 };
 
-// What the model offers.
 bool mayEnterOperation(Cpu& cpu) {
   uint64_t control = 0;
   return readMsr(cpu, kFeatureControl, control) && (~control & (kFeatureLocked | kFeatureVmx)) == 0;
 }
-bool mayShadow(const Cpu&) { return true; }
-bool mayWriteAnyField(const Cpu&) { return true; }
 
 // INVEPT and INVVPID, by type (29.4.3.1). The TLB has nothing from before the last exit, and forgets that too.
 void flushEpt(Cpu& cpu, uint64_t type, uint64_t pointer) {
@@ -78,7 +74,8 @@ bool failInvalid(Cpu& cpu) {
 }
 
 bool fail(Cpu& cpu, unsigned error) {
-  if (cpu.vmx.current == kNoVmcs) return failInvalid(cpu);
+  // A guest of somebody outside has a VMCS, too.
+  if (!cpu.guest && cpu.vmx.current == kNoVmcs) return failInvalid(cpu);
   endWith(cpu, kZf);
   cpu.vmx.vmcs.set(Field::vmInstructionError, error);
   return true;
@@ -101,10 +98,7 @@ bool exists(const Cpu& cpu) {
 bool mayRun(Cpu& cpu, const MicroOp& op, ExitReason reason) {
   if (!cpu.vmx.on || !exists(cpu)) return raise(cpu, kUd);
   if (!cpu.guest) return privileged(cpu);
-  cpu.vmx.instructionBytes = op.length;
-  const bool operand = reason != ExitReason::vmcall && reason != ExitReason::vmlaunch &&
-                       reason != ExitReason::vmresume && reason != ExitReason::vmxoff;
-  if (!operand) return leaveBy(cpu, reason);
+  // Without operands, the information is undefined.
   return leaveBy(cpu, reason, op.memory ? displacementOf(cpu, op) : 0,
                  operandInformation(op) | uint32_t{op.regIndex} << 28);
 }
@@ -125,8 +119,8 @@ uint32_t revisionAt(const Cpu& cpu, uint64_t address) {
 
 bool vmxon(Cpu& cpu, const MicroOp& op) {
   Vmx& vmx = cpu.vmx;
-  if (!exists(cpu)) return raise(cpu, kUd);
   if (vmx.on) return mayRun(cpu, op, ExitReason::vmxon) && fail(cpu, kVmxonInRoot);
+  if (!exists(cpu)) return raise(cpu, kUd);
   constexpr uint64_t kFixed = kCr0Pe | kCr0Ne | kCr0Pg;
   if (cpu.cpl != 0 || (cpu.cr0 & kFixed) != kFixed || !mayEnterOperation(cpu)) return gp(cpu);
   uint64_t address;
@@ -175,14 +169,11 @@ bool vmptrld(Cpu& cpu, const MicroOp& op) {
   if (!pointerFits(cpu, address)) return fail(cpu, kLoadInvalidAddress);
   if (address == cpu.vmx.vmxonPointer) return fail(cpu, kLoadVmxonPointer);
   const uint32_t revision = revisionAt(cpu, address);
-  const bool shadow = revision >> 31 != 0;
-  if ((revision & 0x7fffffff) != kRevision || (shadow && !mayShadow(cpu))) return fail(cpu, kLoadWrongRevision);
-  if (address != cpu.vmx.current) {
-    putAway(cpu);
-    loadRegion(cpu, address, cpu.vmx.vmcs);
-    cpu.vmx.current = address;
-  }
-  cpu.vmx.vmcs.shadow = shadow;
+  if ((revision & 0x7fffffff) != kRevision) return fail(cpu, kLoadWrongRevision);
+  putAway(cpu);
+  loadRegion(cpu, address, cpu.vmx.vmcs);
+  cpu.vmx.current = address;
+  cpu.vmx.vmcs.shadow = revision >> 31 != 0;
   return succeed(cpu);
 }
 
@@ -193,9 +184,9 @@ bool vmptrst(Cpu& cpu, const MicroOp& op) {
 
 // VMREAD and VMWRITE: ModRM.reg names the field. In non-root operation they reach the shadow VMCS, or exit.
 
-uint64_t fieldOperand(const Cpu& cpu, const MicroOp& op) {
-  return cpu.code64() ? cpu.gpr[op.regIndex] : cpu.gpr[op.regIndex] & 0xffffffff;
-}
+/** An operand has 64 bits in 64-bit mode, and 32 elsewhere. */
+uint64_t fit(const Cpu& cpu, uint64_t value) { return cpu.code64() ? value : value & 0xffffffff; }
+uint64_t fieldOperand(const Cpu& cpu, const MicroOp& op) { return fit(cpu, cpu.gpr[op.regIndex]); }
 
 /** Whether VMCS shadowing lets the guest have the field (26.1.3). */
 bool isShadowed(const Cpu& cpu, uint64_t encoding, Field bitmap) {
@@ -205,10 +196,10 @@ bool isShadowed(const Cpu& cpu, uint64_t encoding, Field bitmap) {
   return (byte >> (encoding & 7) & 1) == 0;
 }
 
-/** The VMCS that is read or written; false with flags set for VMfailInvalid, or an exit or fault pending. */
+/** The VMCS that is read or written; refused with an exit or fault pending. */
 enum class Reach { current, shadow, none, refused };
 Reach reach(Cpu& cpu, const MicroOp& op, ExitReason reason, Field bitmap) {
-  if (cpu.vmx.on && exists(cpu) && cpu.guest && isShadowed(cpu, fieldOperand(cpu, op), bitmap)) {
+  if (cpu.guest && exists(cpu) && isShadowed(cpu, fieldOperand(cpu, op), bitmap)) {
     if (!privileged(cpu)) return Reach::refused;
     return field(cpu, Field::vmcsLinkPointer) == kNoVmcs ? Reach::none : Reach::shadow;
   }
@@ -219,58 +210,63 @@ Reach reach(Cpu& cpu, const MicroOp& op, ExitReason reason, Field bitmap) {
 bool isHigh(uint64_t encoding) { return (encoding & 1) != 0; }
 Field baseOf(uint64_t encoding) { return static_cast<Field>(encoding & ~uint64_t{1}); }
 
+Vmcs linked(const Cpu& cpu) {
+  Vmcs vmcs;
+  loadRegion(cpu, field(cpu, Field::vmcsLinkPointer), vmcs);
+  return vmcs;
+}
+
 bool vmread(Cpu& cpu, const MicroOp& op) {
   const Reach reached = reach(cpu, op, ExitReason::vmread, Field::vmreadBitmap);
   if (reached == Reach::refused) return false;
   if (reached == Reach::none) return failInvalid(cpu);
-  Vmcs shadow;
-  if (reached == Reach::shadow) loadRegion(cpu, field(cpu, Field::vmcsLinkPointer), shadow);
-  const Vmcs& vmcs = reached == Reach::shadow ? shadow : cpu.vmx.vmcs;
   const uint64_t encoding = fieldOperand(cpu, op);
   if (!isField(encoding)) return fail(cpu, kUnsupportedField);
-  uint64_t value = vmcs.get(baseOf(encoding));
+  const Field name = baseOf(encoding);
+  uint64_t value = reached == Reach::shadow ? linked(cpu).get(name) : field(cpu, name);
   if (isHigh(encoding)) value >>= 32;
-  if (!cpu.code64()) value &= 0xffffffff;
-  if (op.memory) {
-    const uint64_t offset = addressOf(cpu, op);
-    const bool stored = cpu.code64() ? store<uint64_t>(cpu, op.segment, offset, value)
-                                     : store<uint32_t>(cpu, op.segment, offset, static_cast<uint32_t>(value));
-    if (!stored) return false;
-  } else {
-    cpu.gpr[op.rmIndex] = value;
+  if (!op.memory) {
+    cpu.gpr[op.rmIndex] = fit(cpu, value);
+    return succeed(cpu);
   }
-  return succeed(cpu);
+  const uint64_t offset = addressOf(cpu, op);
+  const bool stored = cpu.code64() ? store<uint64_t>(cpu, op.segment, offset, value)
+                                   : store<uint32_t>(cpu, op.segment, offset, static_cast<uint32_t>(value));
+  return stored && succeed(cpu);
+}
+
+/** Of a full access, 32 bits leave the upper half 0. */
+void setPart(Vmcs& vmcs, uint64_t encoding, uint64_t value) {
+  const Field name = baseOf(encoding);
+  vmcs.set(name, isHigh(encoding) ? value << 32 | (vmcs.get(name) & 0xffffffff) : value);
+}
+
+bool loadSource(Cpu& cpu, const MicroOp& op, uint64_t& value) {
+  value = fit(cpu, cpu.gpr[op.rmIndex]);
+  if (!op.memory) return true;
+  const uint64_t offset = addressOf(cpu, op);
+  if (cpu.code64()) return load<uint64_t>(cpu, op.segment, offset, value);
+  uint32_t half = 0;
+  const bool loaded = load<uint32_t>(cpu, op.segment, offset, half);
+  value = half;
+  return loaded;
 }
 
 bool vmwrite(Cpu& cpu, const MicroOp& op) {
   const Reach reached = reach(cpu, op, ExitReason::vmwrite, Field::vmwriteBitmap);
   if (reached == Reach::refused) return false;
   if (reached == Reach::none) return failInvalid(cpu);
-  uint64_t value = cpu.gpr[op.rmIndex];
-  if (op.memory) {
-    const uint64_t offset = addressOf(cpu, op);
-    uint32_t half = 0;
-    if (cpu.code64() ? !load<uint64_t>(cpu, op.segment, offset, value)
-                     : !load<uint32_t>(cpu, op.segment, offset, half)) {
-      return false;
-    }
-    if (!cpu.code64()) value = half;
-  }
-  if (!cpu.code64()) value &= 0xffffffff;
+  uint64_t value;
+  if (!loadSource(cpu, op, value)) return false;
   const uint64_t encoding = fieldOperand(cpu, op);
-  Vmcs shadow;
-  if (reached == Reach::shadow) loadRegion(cpu, field(cpu, Field::vmcsLinkPointer), shadow);
   if (!isField(encoding)) return fail(cpu, kUnsupportedField);
-  if (isReadOnly(encoding) && !mayWriteAnyField(cpu)) return fail(cpu, kReadOnlyField);
-  Vmcs& vmcs = reached == Reach::shadow ? shadow : cpu.vmx.vmcs;
-  const Field name = baseOf(encoding);
-  if (isHigh(encoding)) {
-    value = value << 32 | (vmcs.get(name) & 0xffffffff);
-  } else if (!cpu.code64() && is64Bit(encoding)) {
-    value |= vmcs.get(name) & ~uint64_t{0xffffffff};
+  if (reached == Reach::current) {
+    setPart(cpu.vmx.vmcs, encoding, value);
+  } else {
+    Vmcs shadow = linked(cpu);
+    setPart(shadow, encoding, value);
+    storeRegion(cpu, field(cpu, Field::vmcsLinkPointer), shadow);
   }
-  vmcs.set(name, value);
-  if (reached == Reach::shadow) storeRegion(cpu, field(cpu, Field::vmcsLinkPointer), shadow);
   return succeed(cpu);
 }
 
@@ -312,7 +308,8 @@ bool invvpid(Cpu& cpu, const MicroOp& op) {
 bool group(Cpu& cpu, const MicroOp& op) {
   switch (op.rmIndex & 7) {
     case 1:
-      if (!cpu.vmx.on) return hypercall(cpu);  // of the machine that this processor stands in
+      if (!cpu.vmx.on) return hypercall(cpu);                  // of the machine that this processor stands in
+      if (cpu.guest) return leaveBy(cpu, ExitReason::vmcall);  // in every mode
       return mayRun(cpu, op, ExitReason::vmcall) && fail(cpu, kVmcallInRoot);
     case 2:
       return mayRun(cpu, op, ExitReason::vmlaunch) && enterGuest(cpu, true);
@@ -327,15 +324,13 @@ bool group(Cpu& cpu, const MicroOp& op) {
 
 }  // namespace
 
-bool vmfunc(Cpu& cpu, const MicroOp& op) {
-  constexpr uint64_t kEptpSwitching = 0;
+bool vmfunc(Cpu& cpu, const MicroOp&) {
   if (!cpu.guest || !secondaryBased(cpu, secondary::kEnableVmFunctions)) return raise(cpu, kUd);
-  cpu.vmx.instructionBytes = op.length;
   const uint64_t function = cpu.gpr[RAX] & 0xffffffff;
   if (function >= 64) return raise(cpu, kUd);
-  if ((field(cpu, Field::vmFunctionControls) >> function & 1) == 0) return leaveBy(cpu, ExitReason::vmfunc);
-  if (function == kEptpSwitching && switchEptPointer(cpu, cpu.gpr[RCX] & 0xffffffff)) return true;
-  return leaveBy(cpu, ExitReason::vmfunc);
+  // EPTP switching is the only one that may be enabled.
+  const bool enabled = (field(cpu, Field::vmFunctionControls) >> function & 1) != 0;
+  return (enabled && switchEptPointer(cpu, cpu.gpr[RCX] & 0xffffffff)) || leaveBy(cpu, ExitReason::vmfunc);
 }
 
 }  // namespace vtkit::emulator::vmx

@@ -23,7 +23,7 @@ void Vmcs::visit(state::Archive& archive) {
   for (const Field field : kFields) {
     uint64_t content = get(field);
     archive.value(content);
-    if (archive.reads()) set(field, content);
+    set(field, content);
   }
   archive.value(launched);
   archive.value(shadow);

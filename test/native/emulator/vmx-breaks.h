@@ -105,6 +105,17 @@ inline Break posted() {
               add(Field::exitControls, vmx::onExit::kAcknowledgeInterrupt),
               set(Field::postedInterruptDescriptorAddress, kPage)});
 }
+inline const Break kUser = all({add(Field::guestCsSelector, 3), add(Field::guestCsAccessRights, 0x60),
+                                add(Field::guestSsSelector, 3), add(Field::guestSsAccessRights, 0x60)});
+inline void v86(VmxGuest& guest) {
+  guest.control(Field::guestRflags, 1u << 17);
+  for (unsigned seg = 0; seg < 6; seg++) {
+    const auto of = [&](Field first) { return static_cast<Field>(static_cast<uint32_t>(first) + 2 * seg); };
+    guest.field(of(Field::guestEsSelector), 0);
+    guest.field(of(Field::guestEsLimit), 0xffff);
+    guest.field(of(Field::guestEsAccessRights), 0xf3);
+  }
+}
 inline const Break kInterruptsOn = add(Field::guestRflags, 0x200);
 inline constexpr uint64_t kPeAndPg = 0x80000001;
 inline Break unrestricted() { return ept(vmx::secondary::kUnrestrictedGuest); }

@@ -179,12 +179,7 @@ TEST("an invalid opcode, a privilege and the TSS come before the exit, what else
 
 TEST("in virtual-8086 and real mode SLDT is an invalid opcode, and does not exit") {
   const std::string sldt = BYTES("\x0f\x00\xc0");
-  Break mode = both(kTables, add(Field::guestRflags, 1u << 17));
-  for (unsigned seg = 0; seg < 6; seg++) {
-    const auto of = [&](Field first) { return static_cast<Field>(static_cast<uint32_t>(first) + 2 * seg); };
-    mode = all({mode, set(of(Field::guestEsSelector), 0), set(of(Field::guestEsLimit), 0xffff),
-                set(of(Field::guestEsAccessRights), 0xf3)});
-  }
+  const Break mode = both(kTables, v86);
   expect(leaves(mode, sldt, 32), kUd, "virtual-8086 mode");
   expect(leaves(mode, BYTES("\x66\x0f\x01\x06\x00\x80"), 32), number(ExitReason::gdtrOrIdtrAccess), "its SGDT");
 

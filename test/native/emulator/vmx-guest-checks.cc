@@ -26,7 +26,6 @@ Break v86() {
   }
   return all(parts);
 }
-Break ring3() { return all({selector(kCs, 11), rights(kCs, 0xa0fb), selector(kSs, 19), rights(kSs, 0xc0f3)}); }
 Break usableLdtr(uint64_t value = 0x82) { return rights(kLdtr, value); }
 Break activity(uint64_t state) { return set(Field::guestActivityState, state); }
 Break blocking(uint64_t state) { return set(Field::guestInterruptibilityState, state); }
@@ -170,7 +169,7 @@ TEST("guest state that only looks strange is entered") {
         {"FS counted in bytes", both(rights(kFs, 0x4093), limit(kFs, 0x1234))},
         {"PAT", both(add(Field::entryControls, vmx::onEntry::kLoadPat), set(Field::guestPat, 0x0007040600070406))},
         {"EFER", both(kLoadsEfer, set(Field::guestEfer, 0xd01))},
-        {"ring 3", ring3()},
+        {"ring 3", kUser},
         {"HLT", both(activity(1), kInterruptsOn)},
         {"blocking by STI", both(blocking(1), kInterruptsOn)},
         {"blocking by MOV SS", blocking(2)},
@@ -224,7 +223,7 @@ TEST("each condition of the guest state fails the entry alone") {
         {"RIP", set(Field::guestRip, kCrooked)},
         {"RIP above 32 bits in compatibility mode", both(rights(kCs, 0xc09b), set(Field::guestRip, uint64_t{1} << 32))},
         {"virtual-8086 segments in IA-32e mode", v86()},
-        {"HLT in ring 3", both(ring3(), activity(1))},
+        {"HLT in ring 3", both(kUser, activity(1))},
         {"an interrupt into blocking by STI", all({blocking(1), inject(0x40), kInterruptsOn})},
         {"an NMI into blocking by NMI", all({kVirtualNmis, blocking(8), inject(2u << 8 | 2)})},
         {"HLT and a single step without TF", both(activity(1), set(Field::guestPendingDebugExceptions, 1u << 14))},
@@ -233,7 +232,7 @@ TEST("each condition of the guest state fails the entry alone") {
         {"INT 18 into HLT", all({activity(1), inject(4u << 8 | 18), set(Field::entryInstructionLength, 2)})},
         {"CS of data in another ring", both(unrestricted(), rights(kCs, 0xa0f3))},
         {"CS that conforms above its ring", rights(kCs, 0xa0ff)},
-        {"SS.RPL against its DPL", both(ring3(), rights(kSs, 0xc0b3))},
+        {"SS.RPL against its DPL", both(kUser, rights(kSs, 0xc0b3))},
         {"SS of another ring in real mode", both(realMode(), both(rights(kSs, 0xc0f3), rights(kCs, 0xa0fb)))},
         {"SS of another ring under CS of data", all({unrestricted(), rights(kCs, 0xa093), rights(kSs, 0xc0f3)})},
         {"SS.RPL against CS.RPL alone", all({rights(kCs, 0xa09f), selector(kSs, 17), rights(kSs, 0xc0b3)})},

@@ -26,8 +26,6 @@ inline Break announce(const emulator::CpuidBit& feature) {
     guest.processor->setCpuid(rows);
   };
 }
-inline const Break kUser = all({add(Field::guestCsSelector, 3), add(Field::guestCsAccessRights, 0x60),
-                                add(Field::guestSsSelector, 3), add(Field::guestSsAccessRights, 0x60)});
 
 /** Everything exists, no port is allowed in ring 3, and the MSR bitmap makes nothing exit. */
 inline void prepare(VmxGuest& guest) {
