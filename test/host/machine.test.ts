@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Machine, UsageError } from '../../src/index.ts';
+import { kvmIsSoftware } from '../conformance/software-kvm.ts';
 import { firstOf, onEveryBackend, realMode } from '../support/backends.ts';
 
 const hlt = 0xf4;
@@ -145,7 +146,8 @@ onEveryBackend('a vCPU', (backend) => {
     expect((await vcpu.run()).kind).toBe('halt');
   });
 
-  it('stops before an INT3 of the guest if asked to, and goes on where that was taken away', async () => {
+  it('stops before an INT3 of the guest if asked to, and goes on where that was taken away', async (context) => {
+    if (backend === 'kvm' && kvmIsSoftware) context.skip('this KVM interprets ring 0, and gives INT3 to the guest');
     using machine = await realMode(backend, [0x40, 0xcc, 0x40, hlt]); // inc ax; int3; inc ax
     const vcpu = firstOf(machine);
     vcpu.setBreakpointExits(true);
