@@ -61,6 +61,8 @@ enum Vector : uint8_t {
   kMf = 16,
   kAcFault = 17,
   kXm = 19,
+  kVe = 20,
+  kCp = 21,
 };
 
 /** What a processor is asked to look at between two instructions. */

@@ -145,8 +145,20 @@ bool enterHandler(Cpu& cpu, uint8_t vector, Source source, bool hasError, uint32
 
 enum class Class { benign, contributory, pageFault };
 Class classOf(uint8_t vector) {
-  if (vector == kPfFault) return Class::pageFault;
-  return vector == kDe || (vector >= kTs && vector <= kGp) ? Class::contributory : Class::benign;
+  if (vector == kPfFault || vector == kVe) return Class::pageFault;
+  return vector == kDe || (vector >= kTs && vector <= kGp) || vector == kCp ? Class::contributory : Class::benign;
+}
+
+/** Table 6-5. */
+bool doubles(uint8_t first, uint8_t second) {
+  const Class before = classOf(first), next = classOf(second);
+  return (before == Class::contributory && next == Class::contributory) ||
+         (before == Class::pageFault && next != Class::benign);
+}
+
+bool exits(Cpu& cpu, const Fault& fault, bool hasError) {
+  return fault.leaves ||
+         (cpu.guest && vmx::exceptionLeaves(cpu, fault.vector, vmx::kHardwareException, hasError, fault.error));
 }
 
 }  // namespace
@@ -158,39 +170,36 @@ bool deliver(Cpu& cpu, uint8_t vector, Source source, bool hasError, uint32_t er
   return true;
 }
 
-void deliverFault(Cpu& cpu) {
-  Fault current = cpu.fault;
+void deliverFault(Cpu& cpu, Fault first) {
   for (;;) {
+    Fault current = cpu.fault;
     cpu.fault.pending = false;
-    if (current.leaves) return vmx::makeExit(cpu);
-    const bool hasError = current.hasError && cpu.protectedMode();
-    if (cpu.guest && vmx::exceptionLeaves(cpu, current.vector, vmx::kHardwareException, hasError, current.error)) {
-      return vmx::makeExit(cpu);
-    }
-    cpu.vmx.activity = vmx::Activity::active;  // not before an exit of the exception itself (28.1)
-    cpu.vmx.vectoring = {vmx::eventInformation(current.vector, vmx::kHardwareException, hasError), current.error, 0};
-    // Faults return to their instruction with RF set, so that an instruction breakpoint does not hit again.
-    const bool faultClass = current.vector != kDb && current.vector != kBp && current.vector != kOfTrap;
-    const uint64_t before = flags(cpu);
-    if (faultClass && cpu.protectedMode()) cpu.rflags |= kRf;
-    if (deliver(cpu, current.vector, Source::exception, hasError, current.error)) return;
-    // An exit on the way saves RF as the frame would have had it (Vol. 3C, 28.3.3).
-    if (!cpu.taskSwitched && !cpu.fault.leaves) cpu.rflags = before;
-    cpu.taskSwitched = false;
-    if (cpu.closing || cpu.unknown) return;
-    const Fault second = cpu.fault;
-    if (second.leaves) return vmx::makeExit(cpu);
-    if (current.vector == kDf8) {
-      cpu.fault.pending = false;
+    const bool coded = cpu.protectedMode();
+    // By its own bit an exception leaves before it becomes a double fault.
+    if (exits(cpu, current, current.hasError && coded)) return vmx::makeExit(cpu);
+    if (first.vector == kDf8 && first.pending) {
       cpu.shutdown = !cpu.guest;
       if (cpu.guest) vmx::leave(cpu, vmx::ExitReason::tripleFault);
       if (cpu.guest) vmx::makeExit(cpu);
       return;
     }
-    const Class first = classOf(current.vector), next = classOf(second.vector);
-    const bool doubles = (first == Class::contributory && next == Class::contributory) ||
-                         (first == Class::pageFault && next != Class::benign);
-    current = doubles ? Fault{true, kDf8, true, 0, false} : second;
+    if (first.pending && doubles(first.vector, current.vector)) {
+      current = {true, kDf8, true, 0, false};
+      if (exits(cpu, current, coded)) return vmx::makeExit(cpu);
+    }
+    const bool hasError = current.hasError && coded;
+    cpu.vmx.activity = vmx::Activity::active;  // not before an exit of the exception itself (28.1)
+    cpu.vmx.vectoring = {vmx::eventInformation(current.vector, vmx::kHardwareException, hasError), current.error, 0};
+    // Faults return to their instruction with RF set, so that an instruction breakpoint does not hit again.
+    const bool faultClass = current.vector != kDb && current.vector != kBp && current.vector != kOfTrap;
+    const uint64_t before = flags(cpu);
+    if (faultClass && coded) cpu.rflags |= kRf;
+    if (deliver(cpu, current.vector, Source::exception, hasError, current.error)) return;
+    // An exit on the way saves RF as the frame would have had it (Vol. 3C, 28.3.3).
+    if (!cpu.taskSwitched && !cpu.fault.leaves) cpu.rflags = before;
+    cpu.taskSwitched = false;
+    if (cpu.closing || cpu.unknown) return;
+    first = current;
   }
 }
 

@@ -45,8 +45,9 @@ bool interruptReturn(Cpu& cpu, unsigned operandBytes);
 enum class Source { hardware, software, exception };
 /** Delivers through the IDT. False with a further fault pending. RIP is where the handler returns to. */
 bool deliver(Cpu& cpu, uint8_t vector, Source source, bool hasError, uint32_t error);
-/** Delivers the pending fault, and what comes of it: double fault, then shutdown. */
-void deliverFault(Cpu& cpu);
+/** Delivers the pending fault, and what comes of it: double fault, then shutdown. `first`: the exception on whose way
+ * it came. */
+void deliverFault(Cpu& cpu, Fault first = {});
 
 /** Stack pointer of a privilege level from the task state. */
 bool stackOfLevel(Cpu& cpu, unsigned level, uint16_t& ss, uint64_t& rsp);

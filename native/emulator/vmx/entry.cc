@@ -137,7 +137,7 @@ void inject(Cpu& cpu, uint32_t information) {
   if (deliver(cpu, vector, asked ? Source::software : Source::hardware, hasError, error)) return;
   cpu.rip() = start;
   if (!cpu.fault.leaves) vmx.pendingDebug = 0;  // as where the instruction itself faults
-  deliverFault(cpu);
+  deliverFault(cpu, {type == kHardwareException, vector, hasError, error, false});
 }
 
 }  // namespace

@@ -55,7 +55,6 @@ bool raisesVe(Cpu& cpu, uint64_t entry, uint64_t guestPhysical, const GuestAcces
       static_cast<uint16_t>(field(cpu, Field::eptpIndex))};
   const auto* bytes = reinterpret_cast<const uint8_t*>(&information);
   for (unsigned at = 0; at < kBytes; at += 2) writePhysical(cpu, area + at, bytes + at, 2);
-  constexpr uint8_t kVe = 20;
   raise(cpu, kVe);
   return true;
 }

@@ -100,6 +100,60 @@ TEST("a double fault that leaves is no exit on the way of the fault before it") 
   CHECK_EQUAL(guest.field(Field::idtVectoringInformation), 0u);
 }
 
+TEST("of two exceptions the second leaves by its own bit, else both as a double fault, of three as a triple fault") {
+  constexpr uint32_t kException = 3u << 8, kCode = 1u << 11, kDe = 0, kUd = 6, kDf = 8, kNp = 11, kGp = 13, kVe = 20,
+                     kCp = 21;
+  const auto absent = [](std::vector<uint32_t> vectors) {
+    return [=](VmxGuest& guest) {
+      for (const uint32_t vector : vectors) guest.put<uint8_t>(VmxGuest::kIdt + 16 * vector + 5, 0x0e);
+    };
+  };
+  const auto injects = [](uint32_t information) { return inject(information | kException); };
+  const std::string divide = BYTES("\x31\xc9\xf7\xf1");  // xor ecx, ecx; div ecx
+  constexpr uint64_t kTriple = 0, kStays = ~uint64_t{0}, kValid = 1u << 31;
+  const auto event = [=](uint32_t vector, uint64_t more = 1u << 11) { return vector | kException | kValid | more; };
+  const struct {
+    const char* what;
+    Break prepare;
+    std::string code;
+    uint64_t left;       // the exit's exception
+    uint64_t vectoring;  // on whose way
+  } rows[] = {
+      {"#NP of #DE", both(absent({kDe}), catches(kNp)), divide, event(kNp), event(kDe, 0)},
+      {"#NP of #DE, #DF too", all({absent({kDe}), catches(kNp), add(Field::exceptionBitmap, 1u << kDf)}), divide,
+       event(kNp), event(kDe, 0)},
+      {"#DF of #DE", both(absent({kDe}), catches(kDf)), divide, event(kDf), 0},
+      {"#NP of #DF of #DE", all({absent({kDe, kDf, kNp}), catches(31)}), divide, kTriple, 0},
+      {"#NP of #UD", all({absent({kUd}), catches(kNp)}), kUd2, event(kNp), event(kUd, 0)},
+      {"#NP behind #UD, which is benign", all({absent({kUd}), catches(kDf)}), kUd2, kStays, 0},
+      {"an injected #GP", all({absent({kGp}), injects(kGp | kCode), catches(kNp)}), "\x90", event(kNp), event(kGp)},
+      {"an injected #GP", all({absent({kGp}), injects(kGp | kCode), catches(kDf)}), "\x90", event(kDf), 0},
+      {"an injected #CP", all({absent({kCp}), injects(kCp), catches(kDf)}), "\x90", event(kDf), 0},
+      {"an injected #VE", all({absent({kVe}), injects(kVe), catches(kDf)}), "\x90", event(kDf), 0},
+      {"an injected #DF", all({absent({kDf}), injects(kDf | kCode), catches(31)}), "\x90", kTriple, 0},
+      {"an injected interrupt", all({absent({kDf}), kInterruptsOn, inject(kDf + 32), absent({kDf + 32}), catches(kNp)}),
+       "\x90", event(kNp), kValid | (kDf + 32)},
+  };
+  for (const auto& row : rows) {
+    VmxGuest guest;
+    guest.write(VmxGuest::kHandler, kVmcall);
+    row.prepare(guest);
+    guest.enter(row.code);
+    bool right;
+    if (row.left == kTriple) {
+      right = CHECK_EQUAL(guest.reason(), number(ExitReason::tripleFault));
+    } else if (row.left == kStays) {
+      right = CHECK_EQUAL(guest.reason(), number(ExitReason::vmcall));
+    } else {
+      right = CHECK_EQUAL(guest.reason(), number(ExitReason::exceptionOrNmi)) &
+              CHECK_EQUAL(guest.field(Field::exitInterruptionInformation), row.left);
+    }
+    if (!(right & CHECK_EQUAL(guest.field(Field::idtVectoringInformation), row.vectoring))) {
+      std::printf("  of %s\n", row.what);
+    }
+  }
+}
+
 TEST("debug controls, PAT and EFER are saved where a control asks for it, and nowhere else") {
   const struct {
     uint32_t control;
