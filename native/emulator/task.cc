@@ -135,7 +135,6 @@ bool loadSegments(Cpu& cpu, const Image& image) {
   if (cpu.v86()) {
     for (unsigned seg = ES; seg <= GS; seg++) {
       loadRealSegment(cpu, seg, static_cast<uint16_t>(image.segments[seg]));
-      if (seg == CS) cpu.seg[CS].type = 0xb;
     }
     return true;
   }
