@@ -179,9 +179,9 @@ void deliverFault(Cpu& cpu, Fault first) {
     if (exits(cpu, current, current.hasError && coded)) return vmx::makeExit(cpu);
     if (first.vector == kDf8 && first.pending) {
       cpu.shutdown = !cpu.guest;
-      if (cpu.guest) vmx::leave(cpu, vmx::ExitReason::tripleFault);
-      if (cpu.guest) vmx::makeExit(cpu);
-      return;
+      if (cpu.shutdown) return;
+      vmx::leave(cpu, vmx::ExitReason::tripleFault);
+      return vmx::makeExit(cpu);
     }
     if (first.pending && doubles(first.vector, current.vector)) {
       current = {true, kDf8, true, 0, false};

@@ -17,9 +17,9 @@ const asked: Readonly<Record<string, (value: string) => number>> = {
   VTKIT_VF_CYCLES: (count) => 5 * Number(count),
   VTKIT_LOCKSTEP: () => 3 * 3600,
 };
-const more = Object.keys(asked).flatMap((name) => {
+const more = Object.entries(asked).flatMap(([name, secondsOf]) => {
   const value = process.env[name];
-  return value === undefined ? [] : [{ name, value, seconds: asked[name]?.(value) ?? 0 }];
+  return value === undefined ? [] : [{ name, value, seconds: secondsOf(value) }];
 });
 /** All files of a project, while other labs run beside it. */
 const mostSeconds = more.reduce((sum, { seconds }) => sum + seconds, 1500);

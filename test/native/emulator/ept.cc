@@ -13,6 +13,14 @@ const std::string kStore = BYTES("\x48\x89\x04\x25\x00\x00\x04\x00\xf4");
 // jmp to 0x40000
 const std::string kJump = BYTES("\xb8\x00\x00\x04\x00\xff\xe0");
 
+/** An empty log of pages that become dirty. */
+constexpr uint64_t kLog = 0x60000;
+void logPages(EptGuest& guest) {
+  guest.control(Field::secondaryControls, vmx::secondary::kEnablePml);
+  guest.field(Field::pmlAddress, kLog);
+  guest.field(Field::pmlIndex, 511);
+}
+
 }  // namespace
 
 TEST("a guest runs under tables that map one to one, and reaches another page where they say so") {
@@ -208,10 +216,7 @@ TEST("an unrestricted guest runs without paging") {
 
 TEST("a log has each page that became dirty, once, and a full one exits before the write") {
   EptGuest guest(true);
-  constexpr uint64_t kLog = 0x60000;
-  guest.control(Field::secondaryControls, vmx::secondary::kEnablePml);
-  guest.field(Field::pmlAddress, kLog);
-  guest.field(Field::pmlIndex, 511);
+  logPages(guest);
   guest.enter(kStore);
   CHECK_EQUAL(guest.left(ExitReason::hlt), true);
   const uint64_t index = guest.field(Field::pmlIndex);
@@ -234,10 +239,7 @@ TEST("a log has each page that became dirty, once, and a full one exits before t
 
 TEST("a page that is accessed and does not become dirty is not logged; entry 0 is the last of the log") {
   EptGuest guest(true);
-  constexpr uint64_t kLog = 0x60000;
-  guest.control(Field::secondaryControls, vmx::secondary::kEnablePml);
-  guest.field(Field::pmlAddress, kLog);
-  guest.field(Field::pmlIndex, 511);
+  logPages(guest);
   guest.enter(kStore);
   guest.map(EptGuest::kTarget, EptGuest::kTarget, 7);
   guest.field(Field::pmlIndex, 0);

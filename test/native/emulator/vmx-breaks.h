@@ -40,16 +40,19 @@ inline Break all(const std::vector<Break>& parts) {
     for (const Break& part : parts) part(guest);
   };
 }
-/** On a processor that does not announce a feature. */
-inline Break without(const emulator::CpuidBit& feature) {
+/** On a processor that announces a feature, or does not. */
+inline Break announce(const emulator::CpuidBit& feature, bool has = true) {
   return [=](VmxGuest& guest) {
     std::vector<emulator::CpuidRow> rows = guest.processor->cpuid();
     for (emulator::CpuidRow& row : rows) {
-      if (row.leaf == feature.leaf && row.subleaf == feature.subleaf) row.*feature.word &= ~(1u << feature.bit);
+      if (row.leaf != feature.leaf || row.subleaf != feature.subleaf) continue;
+      uint32_t& word = row.*feature.word;
+      word = has ? word | 1u << feature.bit : word & ~(1u << feature.bit);
     }
     guest.processor->setCpuid(rows);
   };
 }
+inline Break without(const emulator::CpuidBit& feature) { return announce(feature, false); }
 inline Break inject(uint64_t information) { return set(Field::entryInterruptionInformation, information | 1u << 31); }
 
 inline constexpr uint64_t kWide = uint64_t{1} << 51, kCrooked = 0xaaaaaaaaaaaaaaaa;

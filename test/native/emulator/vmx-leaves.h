@@ -17,15 +17,6 @@ constexpr uint16_t kPort = 0x80;
 inline void nothing(VmxGuest&) {}
 inline Break base(uint64_t address, Field field = Field::guestDsBase) { return set(field, address); }
 inline Break primaries(uint32_t bits) { return add(Field::primaryControls, bits); }
-inline Break announce(const emulator::CpuidBit& feature) {
-  return [=](VmxGuest& guest) {
-    std::vector<emulator::CpuidRow> rows = guest.processor->cpuid();
-    for (emulator::CpuidRow& row : rows) {
-      if (row.leaf == feature.leaf && row.subleaf == feature.subleaf) row.*feature.word |= 1u << feature.bit;
-    }
-    guest.processor->setCpuid(rows);
-  };
-}
 
 /** Everything exists, no port is allowed in ring 3, and the MSR bitmap makes nothing exit. */
 inline void prepare(VmxGuest& guest) {
